@@ -1,0 +1,47 @@
+# Each target installs all that it needs. PYTHON may name another interpreter (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CAMERAS ?= 4
+
+.PHONY: demo test install install-dev lock bench faults lint
+
+demo: install  ## simulated cameras, recorded: the main job
+	$(BIN)/xueliang demo --cameras $(CAMERAS)
+
+test: install-dev  ## everything CI runs
+	tests/debian-packages.sh
+	tests/all.sh
+
+install: $(VENV)/.installed  ## the program alone, into .venv
+
+install-dev: $(VENV)/.installed-dev
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-peers.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-peers.txt
+	touch $@
+
+lint: install-dev
+	tests/lint.sh
+
+bench: install-dev
+	tests/debian-packages.sh
+	$(BIN)/python -m tests.bench
+
+faults: install-dev  ## 100 kills and 20 power cuts
+	tests/debian-packages.sh
+	XUELIANG_FAULTS=full $(BIN)/python -m pytest tests/crash
+
+lock:  ## needs uv: resolves the pinned requirements anew
+	uv pip compile pyproject.toml --extra dev --generate-hashes --python-version 3.11 --no-header -o requirements-dev.txt
+	uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --no-header -c requirements-dev.txt -o requirements.txt
+	echo ipycam==1.3.0 | uv pip compile - --no-deps --generate-hashes --python-version 3.11 --no-header -o requirements-peers.txt
