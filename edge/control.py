@@ -1,0 +1,111 @@
+"""The local control socket of ``edge``: one JSON request a line, one JSON answer a line.
+
+Shell. The socket is a file in the state folder, mode 0600: who may open it is decided by the file
+system. It never carries secrets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from config.errors import Retry, XueliangError
+
+REQUEST_BYTES_MAX = 64 * 1024
+REPLY_BYTES_MAX = 16 * 1024 * 1024
+SOCKET_NAME = "edge.sock"
+
+#: What a command gets (its arguments) and gives (a JSON-able answer).
+Command = Callable[[dict[str, Any]], Awaitable[Any]]
+
+log = logging.getLogger(__name__)
+
+
+class ControlUnavailable(XueliangError):
+    """No ``edge`` answers on the control socket."""
+
+    code = "control_unavailable"
+
+
+async def serve(state_dir: Path, commands: dict[str, Command]) -> asyncio.AbstractServer:
+    """Listen on the socket; close the returned server to stop."""
+    path = state_dir / SOCKET_NAME
+    path.unlink(missing_ok=True)
+    old_mask = os.umask(0o177)
+    try:
+        server = await asyncio.start_unix_server(
+            lambda reader, writer: _answer_all(reader, writer, commands),
+            path=path,
+            limit=REQUEST_BYTES_MAX,
+        )
+    finally:
+        os.umask(old_mask)
+    return server
+
+
+async def _answer_all(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, commands: dict[str, Command]
+) -> None:
+    try:
+        while line := await reader.readline():
+            writer.write(json.dumps(await _answer(line, commands)).encode() + b"\n")
+            await writer.drain()
+    except (ConnectionError, ValueError) as error:  # ValueError: a line over the limit
+        log.warning("control_request_refused", extra={"fields": {"error": type(error).__name__}})
+    finally:
+        writer.close()
+
+
+async def _answer(line: bytes, commands: dict[str, Command]) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+        command = commands[request.pop("command")]
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return {"error": "unknown command", "hint": f"known: {', '.join(sorted(commands))}"}
+    try:
+        return {"result": await command(request)}
+    except XueliangError as error:
+        return {"error": str(error), "hint": error.hint}
+
+
+def ask(state_dir: Path, command: str, *, timeout_s: float = 5.0, **arguments: Any) -> Any:
+    """Send one command to the running ``edge`` and return its answer.
+
+    Raises:
+        ControlUnavailable: nothing listens, or it did not answer within ``timeout_s``.
+        ControlRefused: the command was understood and refused.
+    """
+    path = state_dir / SOCKET_NAME
+    reply = bytearray()
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout_s)
+            connection.connect(os.fspath(path))
+            connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
+            while not reply.endswith(b"\n"):
+                piece = connection.recv(65536)
+                if not piece or len(reply) > REPLY_BYTES_MAX:
+                    raise ConnectionError("the answer was cut short")
+                reply += piece
+    except OSError as error:
+        raise ControlUnavailable(
+            f"edge does not answer on {path} ({error.strerror or error})",
+            hint="start it with 'xueliang run edge', as the user that owns the state folder",
+            retry=Retry.LATER,
+        ) from error
+    answer = json.loads(reply)
+    if "error" in answer:
+        raise ControlRefused(answer["error"], hint=answer.get("hint", ""))
+    return answer["result"]
+
+
+class ControlRefused(XueliangError):
+    """``edge`` understood the command and refused it."""
+
+    code = "control_refused"

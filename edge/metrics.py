@@ -1,0 +1,257 @@
+"""What ``edge`` tells Prometheus: names, types and labels of recording.md, "Metrics and alerts".
+
+Shell. Counters and histograms are raised where the thing happens; gauges are read from one
+immutable snapshot at scrape time. Labels are bounded: cameras, volumes, causes; never a path, an
+address or a text that a peer chose, but for ``nvr_camera_info`` (one series a camera, cut short).
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from retention.model import US_PER_S, MediaFormat
+
+log = logging.getLogger(__name__)
+
+STREAM = "main"
+VOLUME_STATES = ("ok", "full", "readonly", "missing", "wrong_id", "failed")
+#: Longest value of a label that a camera chose itself (maker, model, firmware), in characters.
+LABEL_CHARACTERS_MAX = 64
+LATENCY_BUCKETS_S = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraSnapshot:
+    """One camera at one instant, as scraped and as shown by ``xueliang status``."""
+
+    camera: str
+    is_up: bool
+    is_recording: bool
+    newest_durable_us: int | None
+    oldest_us: int | None
+    buffer_bytes: int
+    backoff_us: int
+    key_frame_interval_us: int | None
+    clock_offset_us: int | None
+    format: MediaFormat | None
+    vendor: str = ""
+    model: str = ""
+    firmware: str = ""
+    gb_id: str = ""
+    coverage: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeSnapshot:
+    volume: str
+    state: str
+    capacity_bytes: int
+    free_bytes: int
+    reserve_bytes: int
+    orphan_bytes: int
+    missing_segments: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The whole of ``edge`` at one instant."""
+
+    cameras: tuple[CameraSnapshot, ...]
+    volumes: tuple[VolumeSnapshot, ...]
+    clock_synchronized: bool
+    retention_required_s: int
+
+
+class EdgeMetrics:
+    """Every instrument of ``edge``, in a registry of its own."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        registry = CollectorRegistry()
+        self.registry = registry
+        camera = ("camera", "stream")
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        self.build_info = Gauge("nvr_build_info", "Build", ("version", "python"), registry=registry)
+        self.build_info.labels(metadata.version("xueliang-edge"), platform.python_version()).set(1)
+        self.connects = counter(
+            "nvr_camera_connects_total", "Connection attempts", *camera, "result"
+        )
+        self.received_bytes = counter(
+            "nvr_stream_received_bytes_total", "Media bytes received", *camera, "media"
+        )
+        self.received_frames = counter(
+            "nvr_stream_frames_total", "Access units received", *camera, "media"
+        )
+        self.key_frames = counter(
+            "nvr_stream_keyframes_total", "Key frames received", *camera, "media"
+        )
+        self.damaged_frames = counter(
+            "nvr_stream_damaged_frames_total", "Access units flagged as damaged", *camera
+        )
+        self.undecodable_frames = counter(
+            "nvr_stream_skipped_frames_total",
+            "Access units before the first key frame of a session, which nothing can decode",
+            *camera,
+        )
+        self.recorded_bytes = counter(
+            "nvr_recording_bytes_total", "Durable bytes", *camera, "volume"
+        )
+        self.recorded_segments = counter(
+            "nvr_recording_segments_total", "Sealed segments", *camera, "volume", "end_reason"
+        )
+        self.dropped_frames = counter(
+            "nvr_recording_dropped_frames_total", "Frames lost by the recorder", *camera, "reason"
+        )
+        self.gaps = counter("nvr_recording_gaps_total", "Gaps begun", *camera, "cause")
+        self.gap_seconds = counter(
+            "nvr_recording_gap_seconds_total", "Seconds of ended gaps", *camera, "cause"
+        )
+        self.io_errors = counter(
+            "nvr_volume_io_errors_total", "Failed operations on a volume", "volume", "op", "errno"
+        )
+        self.write_seconds = Histogram(
+            "nvr_volume_write_seconds",
+            "One fragment's write call",
+            ("volume",),
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.fsync_seconds = Histogram(
+            "nvr_volume_fsync_seconds",
+            "One file's fdatasync",
+            ("volume",),
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.recovered = counter(
+            "nvr_recovery_fragments_total", "Fragments found at start-up", "result"
+        )
+        self.clock_steps = counter(
+            "nvr_clock_steps_total", "Steps of the host clock seen by a run", "direction"
+        )
+        self.reload_time = Gauge(
+            "nvr_config_last_reload_success_timestamp_seconds",
+            "When settings last came into force",
+            registry=registry,
+        )
+        self.reloads = counter("nvr_config_reload_total", "Settings read", "result")
+        self.swallowed_errors = counter(
+            "nvr_swallowed_errors_total", "Errors that cost nothing but were not expected", "where"
+        )
+        registry.register(_SnapshotCollector(snapshot))
+
+
+class _SnapshotCollector(Collector):
+    """Renders the snapshot; a failure shows as ``nvr_collector_success`` 0, the scrape goes on."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot = snapshot
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        success = GaugeMetricFamily(
+            "nvr_collector_success", "1 if the collector worked", labels=["collector"]
+        )
+        try:
+            families = list(_render(self._snapshot()))
+        except Exception:  # a supervision point: the failure is itself a metric
+            log.exception("collector_failed")
+            families = []
+            success.add_metric(["edge"], 0)
+        else:
+            success.add_metric(["edge"], 1)
+        return [*families, success]
+
+
+def _render(snapshot: Snapshot) -> Iterable[Metric]:
+    def gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(name, text, labels=list(labels))
+        families.append(family)
+        return family
+
+    families: list[Metric] = []
+    stream = ("camera", "stream")
+    info = gauge("nvr_camera_info", "The camera", "camera", "vendor", "model", "firmware", "gb_id")
+    up = gauge("nvr_camera_up", "1 if media came in the last 5 s", *stream)
+    active = gauge(
+        "nvr_recording_active", "1 if a fragment became durable within twice the RPO", *stream
+    )
+    newest = gauge(
+        "nvr_recording_last_durable_timestamp_seconds", "End of the newest durable media", *stream
+    )
+    oldest = gauge("nvr_recording_oldest_timestamp_seconds", "Oldest kept media", *stream)
+    buffered = gauge("nvr_recording_buffer_bytes", "RAM waiting for disk", *stream)
+    backoff = gauge("nvr_camera_reconnect_backoff_seconds", "Wait in force", *stream)
+    interval = gauge("nvr_stream_keyframe_interval_seconds", "Last GOP", *stream)
+    offset = gauge("nvr_camera_clock_offset_seconds", "Camera minus recorder", "camera")
+    shape = gauge("nvr_stream_info", "Format", *stream, "vcodec", "width", "height", "acodec")
+    coverage = gauge("nvr_recording_coverage_ratio", "Recorded over due", *stream, "window")
+    required = gauge("nvr_retention_required_seconds", "The floor", "camera")
+    for camera in snapshot.cameras:
+        labels = [camera.camera, STREAM]
+        info.add_metric(
+            [
+                camera.camera,
+                *map(_cut, (camera.vendor, camera.model, camera.firmware)),
+                camera.gb_id,
+            ],
+            1,
+        )
+        up.add_metric(labels, camera.is_up)
+        active.add_metric(labels, camera.is_recording)
+        if camera.newest_durable_us is not None:
+            newest.add_metric(labels, camera.newest_durable_us / US_PER_S)
+        if camera.oldest_us is not None:
+            oldest.add_metric(labels, camera.oldest_us / US_PER_S)
+        buffered.add_metric(labels, camera.buffer_bytes)
+        backoff.add_metric(labels, camera.backoff_us / US_PER_S)
+        if camera.key_frame_interval_us is not None:
+            interval.add_metric(labels, camera.key_frame_interval_us / US_PER_S)
+        if camera.clock_offset_us is not None:
+            offset.add_metric([camera.camera], camera.clock_offset_us / US_PER_S)
+        if camera.format is not None:
+            video, audio = camera.format.video, camera.format.audio
+            codecs = [
+                video.codec,
+                str(video.width),
+                str(video.height),
+                audio.codec if audio else "",
+            ]
+            shape.add_metric([*labels, *codecs], 1)
+        for window, ratio in camera.coverage.items():
+            coverage.add_metric([*labels, window], ratio)
+        required.add_metric([camera.camera], snapshot.retention_required_s)
+    state = gauge("nvr_volume_state", "One-hot", "volume", "state")
+    capacity = gauge("nvr_volume_capacity_bytes", "Size", "volume")
+    free = gauge("nvr_volume_free_bytes", "Free", "volume")
+    reserve = gauge("nvr_volume_reserve_bytes", "Never counted as free", "volume")
+    orphans = gauge("nvr_index_orphan_bytes", "Files that no row knows", "volume")
+    missing = gauge("nvr_index_missing_segments", "Rows without a file", "volume")
+    for volume in snapshot.volumes:
+        for name in VOLUME_STATES:
+            state.add_metric([volume.volume, name], name == volume.state)
+        capacity.add_metric([volume.volume], volume.capacity_bytes)
+        free.add_metric([volume.volume], volume.free_bytes)
+        reserve.add_metric([volume.volume], volume.reserve_bytes)
+        orphans.add_metric([volume.volume], volume.orphan_bytes)
+        missing.add_metric([volume.volume], volume.missing_segments)
+    synchronized = gauge("nvr_clock_synchronized", "1 if a source disciplines the clock", "source")
+    synchronized.add_metric(["ntp"], snapshot.clock_synchronized)
+    return families
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LABEL_CHARACTERS_MAX else text[: LABEL_CHARACTERS_MAX - 1] + "…"
