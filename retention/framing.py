@@ -1,0 +1,227 @@
+"""Messages between a camera's child process and the recorder, over a byte stream. Core: no I/O.
+
+Each message is a 5-byte head (big-endian length of the rest, then one byte naming the kind) and its
+body. A length is believed only up to ``MAX_BODY_BYTES``: the sender is our own child, but it has
+libav and a camera's bytes in its memory, so nothing that it says may cost the receiver more.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from config.errors import XueliangError
+from retention.model import (
+    AudioFormat,
+    Codec,
+    GapCause,
+    MediaFormat,
+    ReceivedUnit,
+    Track,
+    VideoFormat,
+)
+
+#: An access unit larger than this is damage, not a picture (a 4K intra picture stays under 4 MiB).
+MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_DETAIL_CHARS = 500
+
+_HEAD = struct.Struct(">IB")
+_UNIT = struct.Struct(">Bqqq")
+_TIME = struct.Struct(">q")
+
+_CONNECTED, _FORMAT, _UNIT_KIND, _CAMERA_TIME, _HEARTBEAT, _ENDED = range(1, 7)
+_IS_AUDIO, _IS_KEY, _IS_DAMAGED, _HAS_TIME = 1, 2, 4, 8
+
+
+class FramingError(XueliangError):
+    """The bytes are no message; the stream cannot be read on."""
+
+    code = "framing_error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected:
+    """The camera answered and plays; ``candidate`` is the place of its address in the request."""
+
+    candidate: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """What the units from here on are made of."""
+
+    media: MediaFormat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    unit: ReceivedUnit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraTime:
+    """The camera's own clock, as told by RTCP, minus the host's, in microseconds."""
+
+    offset_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """The child still turns, though it has nothing to say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The last message: why the stream is over, in one sentence without any secret."""
+
+    cause: GapCause
+    detail: str
+
+
+Message = Connected | Format | Unit | CameraTime | Heartbeat | Ended
+
+
+def encode(message: Message) -> bytes:
+    """The bytes of one message; FramingError when its body exceeds ``MAX_BODY_BYTES``."""
+    match message:
+        case Unit(unit=unit):
+            kind, body = _UNIT_KIND, _unit_body(unit)
+        case Format(media=media):
+            kind, body = _FORMAT, _json(_media_to_json(media))
+        case CameraTime(offset_us=offset_us):
+            kind, body = _CAMERA_TIME, _TIME.pack(offset_us)
+        case Heartbeat():
+            kind, body = _HEARTBEAT, b""
+        case Connected(candidate=candidate):
+            kind, body = _CONNECTED, _TIME.pack(candidate)
+        case Ended(cause=cause, detail=detail):
+            kind, body = _ENDED, _json({"cause": cause, "detail": detail[:MAX_DETAIL_CHARS]})
+    if len(body) > MAX_BODY_BYTES:
+        raise FramingError(f"message of {len(body)} bytes exceeds {MAX_BODY_BYTES}")
+    return _HEAD.pack(len(body), kind) + body
+
+
+class Parser:
+    """Turns chunks of a byte stream into messages, whatever their cut."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes held that are no whole message yet; at most head + ``MAX_BODY_BYTES`` + a chunk."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes | bytearray | memoryview) -> Iterator[Message]:
+        """Takes the next bytes in at once, and yields the messages that they complete.
+
+        Raises FramingError at the first bytes that are no message; the parser is of no use then.
+        """
+        self._buffer += data
+        return self._messages()
+
+    def _messages(self) -> Iterator[Message]:
+        at = 0
+        try:
+            while len(self._buffer) - at >= _HEAD.size:
+                length, kind = _HEAD.unpack_from(self._buffer, at)
+                if length > MAX_BODY_BYTES:
+                    raise FramingError(f"length {length} exceeds {MAX_BODY_BYTES}")
+                end = at + _HEAD.size + length
+                if len(self._buffer) < end:
+                    return
+                body = bytes(memoryview(self._buffer)[at + _HEAD.size : end])
+                at = end
+                yield _decode(kind, body)
+        finally:
+            del self._buffer[:at]
+
+
+def _decode(kind: int, body: bytes) -> Message:
+    try:
+        if kind == _UNIT_KIND:
+            return Unit(unit=_unit_from(body))
+        if kind == _FORMAT:
+            return Format(media=_media_from_json(json.loads(body)))
+        if kind == _CAMERA_TIME:
+            return CameraTime(offset_us=_TIME.unpack(body)[0])
+        if kind == _HEARTBEAT and not body:
+            return Heartbeat()
+        if kind == _CONNECTED:
+            return Connected(candidate=_TIME.unpack(body)[0])
+        if kind == _ENDED:
+            fields = json.loads(body)
+            return Ended(cause=GapCause(fields["cause"]), detail=str(fields["detail"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
+        raise FramingError(f"message of kind {kind} cannot be read") from error
+    raise FramingError(f"message of kind {kind} with {len(body)} bytes is unknown")
+
+
+def _unit_body(unit: ReceivedUnit) -> bytes:
+    flags = (
+        _IS_AUDIO * (unit.track is Track.AUDIO)
+        | _IS_KEY * unit.is_key
+        | _IS_DAMAGED * unit.is_damaged
+        | _HAS_TIME * (unit.media_us is not None)
+    )
+    head = _UNIT.pack(flags, unit.media_us or 0, unit.arrival_utc_us, unit.arrival_monotonic_us)
+    return head + unit.data
+
+
+def _unit_from(body: bytes) -> ReceivedUnit:
+    flags, media_us, arrival_utc_us, arrival_monotonic_us = _UNIT.unpack_from(body)
+    return ReceivedUnit(
+        track=Track.AUDIO if flags & _IS_AUDIO else Track.VIDEO,
+        media_us=media_us if flags & _HAS_TIME else None,
+        arrival_utc_us=arrival_utc_us,
+        arrival_monotonic_us=arrival_monotonic_us,
+        is_key=bool(flags & _IS_KEY),
+        is_damaged=bool(flags & _IS_DAMAGED),
+        data=body[_UNIT.size :],
+    )
+
+
+def _media_to_json(media: MediaFormat) -> dict[str, Any]:
+    video = media.video
+    fields: dict[str, Any] = {
+        "codec": video.codec,
+        "width": video.width,
+        "height": video.height,
+        "sets": [base64.b64encode(nal).decode("ascii") for nal in video.parameter_sets],
+    }
+    if media.audio is not None:
+        fields["audio"] = {
+            "codec": media.audio.codec,
+            "sample_rate_hz": media.audio.sample_rate_hz,
+            "channels": media.audio.channels,
+            "config": base64.b64encode(media.audio.config).decode("ascii"),
+        }
+    return fields
+
+
+def _media_from_json(fields: dict[str, Any]) -> MediaFormat:
+    audio = fields.get("audio")
+    return MediaFormat(
+        video=VideoFormat(
+            codec=Codec(fields["codec"]),
+            width=int(fields["width"]),
+            height=int(fields["height"]),
+            parameter_sets=tuple(base64.b64decode(nal, validate=True) for nal in fields["sets"]),
+        ),
+        audio=None
+        if audio is None
+        else AudioFormat(
+            codec=Codec(audio["codec"]),
+            sample_rate_hz=int(audio["sample_rate_hz"]),
+            channels=int(audio["channels"]),
+            config=base64.b64decode(audio["config"], validate=True),
+        ),
+    )
+
+
+def _json(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, separators=(",", ":")).encode()
