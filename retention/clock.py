@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 from typing import Protocol
 
@@ -26,3 +27,27 @@ class SystemClock:
 
     def monotonic_us(self) -> int:
         return time.monotonic_ns() // 1000
+
+
+class _Timex(ctypes.Structure):
+    """``struct timex`` of adjtimex(2), as far as ``status``; the rest is room for the kernel."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_byte * 256),
+    )
+
+
+_TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
+
+
+def is_clock_synchronized() -> bool:
+    """Whether something (NTP, PTP) disciplines the host clock, as the kernel knows it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    state: int = libc.adjtimex(ctypes.byref(_Timex()))  # modes 0: only reads
+    return 0 <= state < _TIME_ERROR

@@ -1,0 +1,167 @@
+"""The program ``xueliang``. Exit 0 done, 1 a finding or failure, 2 bad usage or settings.
+
+Each command prints for people, or with ``--json`` one JSON document on stdout and nothing else.
+Parts that only one command needs are imported inside it: ``--help`` and ``status`` stay quick.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import click
+
+from config.errors import XueliangError
+from config.load import ConfigError, load
+
+DEFAULT_CONFIG = Path("/etc/xueliang/xueliang.toml")
+EXIT_FINDING = 1
+EXIT_USAGE = 2
+
+P = ParamSpec("P")
+
+
+def _report_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Every error that a person is meant to read becomes one clear sentence and an exit code."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except ConfigError as error:
+            for problem in error.problems:
+                click.echo(problem.sentence(), err=True)
+            sys.exit(EXIT_USAGE)
+        except XueliangError as error:
+            click.echo(error.sentence(), err=True)
+            sys.exit(EXIT_FINDING)
+
+    return run
+
+
+config_option = click.option(
+    "-c",
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_CONFIG,
+    show_default=True,
+    help="设置文件 settings file",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
+
+
+def _print_json(document: Any) -> None:
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="xueliang-edge")
+def main() -> None:
+    """雪亮边缘录像机 Xueliang Edge: records, accounts for and proves 90 days of footage."""
+
+
+@main.command()
+@config_option
+@json_option
+@_report_errors
+def check(config_path: Path, as_json: bool) -> None:
+    """检查设置和本机 Validate the settings and the machine; each finding with its mend."""
+    from edge.check import Severity, check_machine
+
+    findings = check_machine(load(config_path))
+    if as_json:
+        _print_json([finding.as_json() for finding in findings])
+    else:
+        for finding in findings:
+            click.echo(finding.line())
+    if any(finding.severity is Severity.BAD for finding in findings):
+        sys.exit(EXIT_FINDING)
+
+
+@main.command()
+@click.argument("services", nargs=-1, type=click.Choice(["edge"]))
+@config_option
+@json_option
+@_report_errors
+def run(services: tuple[str, ...], config_path: Path, as_json: bool) -> None:
+    """前台运行 Run all services, or the named ones, in the foreground."""
+    from edge.daemon import run_edge
+
+    del services, as_json  # edge is the only service so far
+    run_edge(config_path)
+
+
+@main.command()
+@config_option
+@json_option
+@_report_errors
+def status(config_path: Path, as_json: bool) -> None:
+    """录像状态 What is being recorded, measured; what is wrong."""
+    from edge.status import render, status_document
+
+    document = status_document(load(config_path))
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo(render(document))
+    if not document["edge"]["running"] or any(
+        camera["enabled"] and not camera["recording"] for camera in document["cameras"]
+    ):
+        sys.exit(EXIT_FINDING)
+
+
+@main.command()
+@click.argument("camera")
+@click.option("--from", "from_text", required=True, help="ISO 8601; local time without offset")
+@click.option("--to", "to_text", required=True)
+@config_option
+@json_option
+@_report_errors
+def timeline(camera: str, from_text: str, to_text: str, config_path: Path, as_json: bool) -> None:
+    """时间轴 Spans and gaps of one camera."""
+    from edge.status import render_timeline, timeline_document
+
+    document = timeline_document(load(config_path), camera, from_text, to_text)
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo(render_timeline(document))
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="only print the differences")
+@config_option
+@json_option
+@_report_errors
+def reindex(dry_run: bool, config_path: Path, as_json: bool) -> None:
+    """重建索引 Rebuild the index from the volumes alone, and print the differences."""
+    from edge.maintenance import reindex_store
+
+    differences = reindex_store(load(config_path), dry_run=dry_run)
+    if as_json:
+        _print_json({"dry_run": dry_run, "differences": differences})
+        return
+    for difference in differences:
+        click.echo(difference)
+    click.echo(f"{len(differences)} differences")
+
+
+@main.command()
+@click.option("--cameras", type=click.IntRange(1, 64), default=4, show_default=True)
+@click.option("--dir", "directory", type=click.Path(path_type=Path), default=Path("xueliang-demo"))
+@json_option
+@_report_errors
+def demo(cameras: int, directory: Path, as_json: bool) -> None:
+    """演示 Simulated cameras, recorded; prints where to look."""
+    from edge.demo.command import run_demo
+
+    run_demo(cameras, directory, as_json=as_json)
+
+
+if __name__ == "__main__":
+    main()
