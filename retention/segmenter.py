@@ -207,27 +207,6 @@ class Segmenter:
         self._picture_us = PICTURE_DEFAULT_US
         return actions
 
-    def replace(self, failed: SegmentHeader, first: Fragment) -> OpenSegment:
-        """A segment for what a failed one did not keep, from ``first`` on, under a new number.
-
-        If the failed one is the open one, later actions name the new number; append the rest of
-        the failed one's fragments before carrying them out.
-        """
-        number = self.next_number
-        self.next_number += 1
-        if self._open is not None and self._open.number == failed.number:
-            self._open.number = number
-        return OpenSegment(
-            header=SegmentHeader(
-                camera=failed.camera,
-                run=failed.run,
-                number=number,
-                start_us=first.start_us,
-                clock=failed.clock,
-                format=failed.format,
-            )
-        )
-
     def _feed_audio(self, unit: AccessUnit, actions: list[Action]) -> None:
         current = self._current
         if current is None or current.size_bytes + len(unit.data) > 2 * FRAGMENT_BYTES:

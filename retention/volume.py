@@ -371,6 +371,12 @@ class SegmentFile:
         self.durable_bytes = min(self.durable_bytes, size_bytes)
         self._is_doubtful = False
 
+    def discard(self) -> None:
+        """Remove a file that this process made and that never held anything durable."""
+        assert self.durable_bytes == 0
+        with self._volume._root("unlink") as root:
+            os.unlink(self.path, dir_fd=root)
+
     def read(self, offset: int, size_bytes: int) -> bytes:
         """At most ``size_bytes`` from ``offset`` on; fewer only at the end of the file."""
         try:

@@ -305,22 +305,6 @@ def test_audio_goes_with_the_pictures_and_not_alone() -> None:
     assert len(only(actions, Hole)) == 1
 
 
-def test_a_failed_segment_is_replaced() -> None:
-    """What it did not keep goes to a new number, and so does what is still to come."""
-    segmenter = new_segmenter()
-    actions = cut(segmenter, stream(5), end=False)
-    [opened] = only(actions, OpenSegment)
-    third = only(actions, AppendFragment)[2].fragment
-    replacement = segmenter.replace(opened.header, third)
-    assert replacement.header.number == 2
-    assert replacement.header.start_us == third.start_us
-    rest = segmenter.end()
-    assert {a.number for a in only(rest, AppendFragment)} == {2}
-    assert [a.number for a in only(rest, SealSegment)] == [2]
-    assert segmenter.replace(opened.header, third).header.number == 3
-    assert segmenter.next_number == 4
-
-
 def test_the_key_frame_interval_is_measured() -> None:
     """For the metric, and for a person who set a group of 30 s."""
     segmenter = new_segmenter()

@@ -89,6 +89,21 @@ def test_a_name_is_never_used_twice(volume: Volume) -> None:
         volume.create(SEGMENT)
 
 
+def test_a_file_that_came_to_nothing_is_removed(volume: Volume) -> None:
+    """Only while nothing of it is durable."""
+    file = volume.create(SEGMENT)
+    file.append(b"x")
+    file.discard()
+    file.close()
+    assert not (volume.path / SEGMENT).exists()
+    file = volume.create(SEGMENT)
+    file.append(b"x")
+    file.sync()
+    with pytest.raises(AssertionError):
+        file.discard()
+    file.close()
+
+
 def test_an_existing_file_is_adopted(volume: Volume) -> None:
     """Recovery reads, cuts back, appends and syncs."""
     file = volume.create(SEGMENT)
