@@ -1,0 +1,244 @@
+"""One demo camera: its sources in real time, its RTSP server, and the faults it can be given."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+
+from edge.demo import rtp, source, units
+from edge.demo.listener import HOST
+from edge.demo.plan import CameraPlan, StreamPlan
+from edge.demo.rtsp_server import Misbehaviour, RtspServer
+from edge.demo.session import Session
+from edge.demo.source import Source
+from retention.clock import Clock
+from retention.model import US_PER_S, AudioFormat, MediaFormat, Track, VideoFormat
+
+#: A camera whose process slept longer than this leaves pictures out instead of catching up.
+LATE_US_MAX = 2 * US_PER_S
+_EXPIRY_INTERVAL_S = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Lane:
+    """One track: its source and where it stands."""
+
+    track: Track
+    source: Source
+    start_us: int  # media time of the source's tick 0
+    tick: int = 0
+
+    @property
+    def due_us(self) -> int:
+        """Media time of the next tick: microseconds since the camera was switched on."""
+        return self.start_us + int(self.tick * self.source.interval_us)
+
+
+class DemoCamera:
+    """A camera on 127.0.0.1. Lives in one event loop; :meth:`run` plays until cancelled."""
+
+    def __init__(self, plan: CameraPlan, clock: Clock, *, hue: int = 0) -> None:
+        self.plan = plan
+        self.password = plan.password
+        self.misbehaviour = Misbehaviour.NONE
+        self.is_stalled = False
+        self.clock_offset_us = plan.clock_offset_us
+        #: What was handed to the sockets, oldest first; empty unless the plan says log_units.
+        self.sent: deque[units.SentUnit] = deque(maxlen=plan.log_units)
+        self.server = RtspServer(self, clock)
+        self._clock = clock
+        self._hue = hue
+        self._on_us = clock.monotonic_us()
+        video = source.video_source(plan, hue=hue)
+        sound = source.audio_source(plan)
+        self._lanes = {Track.VIDEO: _Lane(track=Track.VIDEO, source=video, start_us=0)}
+        if sound is not None:
+            self._lanes[Track.AUDIO] = _Lane(track=Track.AUDIO, source=sound, start_us=0)
+        self._rtp_base = {
+            Track.VIDEO: secrets.randbits(32) if plan.rtp_base is None else plan.rtp_base,
+            Track.AUDIO: secrets.randbits(32),
+        }
+        self._jump_us = 0
+        self._frozen_us: int | None = None
+
+    # ---- what it is
+
+    @property
+    def media(self) -> MediaFormat:
+        """The format as DESCRIBE tells it."""
+        video = self._lanes[Track.VIDEO].source.format
+        assert isinstance(video, VideoFormat)
+        sound = self._lanes.get(Track.AUDIO)
+        audio = sound.source.format if sound is not None else None
+        assert audio is None or isinstance(audio, AudioFormat)
+        return MediaFormat(video=video, audio=audio)
+
+    @property
+    def url(self) -> str:
+        """The stream's URL, without credentials."""
+        return f"rtsp://{HOST}:{self.server.listener.port}/{self.plan.profiles[0]}"
+
+    def utc_us(self) -> int:
+        """What the camera's own clock shows."""
+        return self._clock.utc_us() + self.clock_offset_us
+
+    # ---- faults, by the script of a test
+
+    def stall(self) -> None:
+        """Stay connected, send nothing."""
+        self.is_stalled = True
+
+    def resume(self) -> None:
+        """Send again, from the next key frame on."""
+        self.is_stalled = False
+        for session in self.server.sessions:
+            session.waits_for_key = True
+
+    def drop(self) -> None:
+        """Abort every connection; new ones are accepted."""
+        self.server.drop()
+
+    def unplug(self) -> None:
+        """Abort every connection and refuse new ones."""
+        self.server.listener.refuse()
+        self.server.drop()
+
+    async def plug(self) -> None:
+        """Accept connections again, on the same port."""
+        await self.server.listener.open()
+
+    def change_password(self, password: str) -> None:
+        """Sessions that stand go on; new requests need the new password."""
+        self.password = password
+        self.server.new_nonce()
+
+    def send_raw(self, data: bytes) -> None:
+        """Put these bytes between two packets of every playing session."""
+        for session in self.server.sessions:
+            if session.is_playing:
+                session.write_raw(data)
+
+    def send_broken_unit(self, size_bytes: int = 3000) -> None:
+        """A well-packed picture of random bytes."""
+        nal = b"\x41" if self.media.video.codec.value == "h264" else b"\x02\x01"
+        noise = units.MediaUnit(
+            track=Track.VIDEO, is_key=False, nals=(nal + secrets.token_bytes(size_bytes),)
+        )
+        self._send(Track.VIDEO, units.TimedUnit(pts_us=self._media_us(), unit=noise))
+
+    def jump_timestamps(self, by_us: int) -> None:
+        """All RTP time stamps from now on are this much later (or earlier)."""
+        self._jump_us += by_us
+
+    def freeze_timestamps(self, frozen: bool = True) -> None:
+        """Every packet carries the same RTP time stamp, until unfrozen."""
+        self._frozen_us = self._media_us() if frozen else None
+
+    def switch(self, stream: StreamPlan) -> None:
+        """Another picture from the next tick on: resolution, codec settings, GOP.
+
+        The codec must stay, since SETUP fixed the payload type.
+        """
+        plan = CameraPlan(
+            id=self.plan.id,
+            name=self.plan.name,
+            stream=stream,
+            loop_seconds=self.plan.loop_seconds,
+            stamp=self.plan.stamp,
+        )
+        old = self._lanes[Track.VIDEO]
+        fresh = source.video_source(plan, hue=self._hue + 1)
+        self._lanes[Track.VIDEO] = _Lane(track=Track.VIDEO, source=fresh, start_us=old.due_us)
+
+    # ---- playing
+
+    def playing(self, session: Session) -> None:
+        """A player begins: give it a key frame soon, as real cameras do."""
+        session.waits_for_key = not self.plan.start_mid_gop
+        if session.waits_for_key:
+            self._lanes[Track.VIDEO].source.ask_key_frame()
+
+    async def open(self) -> None:
+        """Switch on: accept connections, start the camera's time."""
+        await self.server.listener.open()
+        self._on_us = self._clock.monotonic_us()
+
+    async def run(self) -> None:
+        """Play until cancelled; then close."""
+        expiry_us = 0
+        try:
+            while True:
+                lane = min(self._lanes.values(), key=lambda one: one.due_us)
+                late_us = self._media_us() - lane.due_us
+                await asyncio.sleep(max(0, -late_us) / US_PER_S)
+                if late_us > LATE_US_MAX:
+                    lane.tick += int(Fraction(late_us) / lane.source.interval_us)
+                await self._tick(lane)
+                if self._media_us() > expiry_us:
+                    expiry_us = self._media_us() + int(_EXPIRY_INTERVAL_S * US_PER_S)
+                    self.server.expire()
+        finally:
+            self.server.listener.close()
+            self.server.drop()
+
+    async def _tick(self, lane: _Lane) -> None:
+        utc_us = self._utc_of(lane.due_us) + self.clock_offset_us
+        if lane.source.is_blocking:
+            found = await asyncio.to_thread(lane.source.produce, lane.tick, utc_us)
+        else:
+            found = lane.source.produce(lane.tick, utc_us)
+        lane.tick += 1
+        for timed in found:
+            placed = units.TimedUnit(pts_us=lane.start_us + timed.pts_us, unit=timed.unit)
+            self._send(lane.track, placed)
+
+    def _send(self, track: Track, timed: units.TimedUnit) -> None:
+        if self.is_stalled:
+            return
+        wanting = [one for one in self.server.sessions if one.wants(timed.unit)]
+        if not wanting:
+            return
+        form = self._lanes[track].source.format
+        parts = rtp.payloads(form.codec, timed.unit)
+        rtp_time = self._rtp_time(track, timed.pts_us)
+        now_us = self._clock.monotonic_us()
+        for session in wanting:
+            session.report(
+                track,
+                now_us=now_us,
+                camera_utc_us=self.utc_us(),
+                rtp_time=self._rtp_time(track, self._media_us()),
+            )
+            session.send(timed.unit, rtp_time, parts)
+            if self.sent.maxlen:
+                self._log(session, timed, rtp_time)
+
+    def _log(self, session: Session, timed: units.TimedUnit, rtp_time: int) -> None:
+        unit = timed.unit
+        self.sent.append(
+            units.SentUnit(
+                track=unit.track,
+                session=session.id,
+                rtp_time=rtp_time,
+                capture_utc_us=self._utc_of(timed.pts_us),
+                is_key=unit.is_key,
+                size_bytes=sum(map(len, unit.nals)),
+                sha256=unit.sha256,
+            )
+        )
+
+    def _media_us(self) -> int:
+        """Microseconds since the camera was switched on."""
+        return self._clock.monotonic_us() - self._on_us
+
+    def _utc_of(self, media_us: int) -> int:
+        """The host's wall time of a media time."""
+        return self._clock.utc_us() - (self._media_us() - media_us)
+
+    def _rtp_time(self, track: Track, media_us: int) -> int:
+        at_us = media_us if self._frozen_us is None else self._frozen_us
+        hz = rtp.clock_hz(self._lanes[track].source.format)
+        return (self._rtp_base[track] + (at_us + self._jump_us) * hz // US_PER_S) & 0xFFFFFFFF

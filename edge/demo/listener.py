@@ -1,0 +1,58 @@
+"""A TCP port that can refuse and accept again without losing its number."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+HOST = "127.0.0.1"
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Listener:
+    """Serves connections on a loopback port; a socket that never listens holds the number.
+
+    Raises OSError from :meth:`open` when a fixed port is taken.
+    """
+
+    def __init__(self, serve: Serve, *, port: int = 0, buffer_bytes: int = 64 * 1024) -> None:
+        self._serve = serve
+        self._buffer_bytes = buffer_bytes
+        self._holder = _bound(port)
+        self._server: asyncio.Server | None = None
+        self.port: int = self._holder.getsockname()[1]
+
+    @property
+    def is_open(self) -> bool:
+        return self._server is not None
+
+    async def open(self) -> None:
+        """Accept connections (again)."""
+        if self._server is None:
+            self._server = await asyncio.start_server(
+                self._serve, sock=_bound(self.port), limit=self._buffer_bytes
+            )
+
+    def refuse(self) -> None:
+        """Refuse new connections; those that stand go on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def close(self) -> None:
+        """Give the port back."""
+        self.refuse()
+        self._holder.close()
+
+
+def _bound(port: int) -> socket.socket:
+    one = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.bind((HOST, port))
+    except OSError:
+        one.close()
+        raise
+    return one
