@@ -63,7 +63,7 @@ def parse(text: str, *, file: str) -> Settings:
     except RecursionError:
         place = Place(file=file, line=0, key="")
         raise ConfigError(
-            [Problem(place=place, sentence="the file is nested too deep", mend="flatten it")]
+            [Problem(place=place, what="the file is nested too deep", mend="flatten it")]
         ) from None
     found: list[Fault] = []
     settings: Settings | None = None
@@ -80,7 +80,7 @@ def parse(text: str, *, file: str) -> Settings:
 def _read(path: Path) -> str:
     def refused(sentence: str, mend: str) -> ConfigError:
         place = Place(file=str(path), line=0, key="")
-        return ConfigError([Problem(place=place, sentence=sentence, mend=mend)])
+        return ConfigError([Problem(place=place, what=sentence, mend=mend)])
 
     try:
         with open(path, "rb") as file:
@@ -98,7 +98,7 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         place = Place(file=str(path), line=line, key="")
-        problem = Problem(place=place, sentence="the file is not UTF-8", mend="save it as UTF-8")
+        problem = Problem(place=place, what="the file is not UTF-8", mend="save it as UTF-8")
         raise ConfigError([problem]) from None
 
 
@@ -113,7 +113,7 @@ def _syntax_problem(message: str, text: str, file: str) -> Problem:
     what = message[: match.start()] if match else message
     what = what.removesuffix(" (at end of document)")[:200]
     place = Place(file=file, line=line, key="")
-    return Problem(place=place, sentence=f"this is not TOML: {what}", mend=mend)
+    return Problem(place=place, what=f"this is not TOML: {what}", mend=mend)
 
 
 def _problems(found: list[Fault], raw: Raw, text: str, file: str) -> Iterator[Problem]:
@@ -122,7 +122,7 @@ def _problems(found: list[Fault], raw: Raw, text: str, file: str) -> Iterator[Pr
         key = _shown(fault.key, raw)
         yield Problem(
             place=Place(file=file, line=places.line_of(fault.key, lines), key=key),
-            sentence=f"{key or 'the file'} {fault.predicate}",
+            what=f"{key or 'the file'} {fault.predicate}",
             mend=fault.mend,
         )
 
@@ -214,16 +214,18 @@ def _volume_faults(raw: Raw) -> Iterator[Fault]:
         for key, path in named
         if isinstance(path, str) and path.startswith("/") and "\0" not in path
     ]
-    for position, (key, path, real) in enumerate(resolved):
-        if real == Path("/"):
+    root = Path("/")
+    for key, _, real in resolved:
+        if real == root:
             yield Fault(key=key, predicate="is the root folder", mend="name a folder of its own")
-            continue
+    resolved = [item for item in resolved if item[2] != root]
+    for position, (key, path, real) in enumerate(resolved):
         for _, other_path, other in resolved[:position]:
             if real == other:
                 relation = "is the same folder as"
             elif real.is_relative_to(other):
                 relation = "lies inside"
-            elif other.is_relative_to(real) and other != Path("/"):
+            elif other.is_relative_to(real):
                 relation = "contains"
             else:
                 continue

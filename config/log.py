@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import html
+import json
 import logging
 import re
 import sys
@@ -16,6 +18,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from typing import TextIO
+from urllib.parse import quote
 
 from config.secrets import Secret
 
@@ -55,9 +58,18 @@ def context(**values: object) -> Iterator[None]:
 def hide(secret: Secret) -> None:
     """Keeps ``secret`` out of every later line of this process."""
     value = secret.reveal()
-    if len(value) >= _SECRET_CHARS_MIN:
-        with _secrets_lock:
-            _secrets.add(value)
+    if len(value) < _SECRET_CHARS_MIN:
+        return
+    # As it stands, and as repr, JSON, XML and URLs write it.
+    forms = {
+        value,
+        repr(value)[1:-1],
+        json.dumps(value)[1:-1],
+        html.escape(value),
+        quote(value, ""),
+    }
+    with _secrets_lock:
+        _secrets.update(forms)
 
 
 def redact(text: str) -> str:

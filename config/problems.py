@@ -28,11 +28,12 @@ class Problem:
     """One fault: a sentence that names the key and what is wrong, and what a person should do."""
 
     place: Place
-    sentence: str
+    what: str
     mend: str
 
-    def __str__(self) -> str:
-        text = f"{self.place}: {self.sentence}"
+    def sentence(self) -> str:
+        """Place, fault and mend, as printed to a person."""
+        text = f"{self.place}: {self.what}"
         return f"{text}; {self.mend}" if self.mend else text
 
 
@@ -45,11 +46,11 @@ class ConfigError(XueliangError):
         self.problems = tuple(sorted(problems, key=lambda problem: problem.place.line))
         assert self.problems, "a ConfigError needs a problem"
         first = self.problems[0]
-        message = f"{first.place}: {first.sentence}"
+        message = f"{first.place}: {first.what}"
         if len(self.problems) > 1:
             message = f"{first.place.file} has {len(self.problems)} problems, the first: {message}"
         super().__init__(message, hint=first.mend)
 
     def report(self) -> str:
         """Every problem with its mend, one a line."""
-        return "\n".join(str(problem) for problem in self.problems)
+        return "\n".join(problem.sentence() for problem in self.problems)

@@ -163,14 +163,17 @@ def _retention(retention: Raw) -> Iterator[Fault]:
 
 
 def _exposed(cameras: list[Raw], platforms: list[Raw]) -> Iterator[Fault]:
-    offered: set[object] = set()
+    offered: set[str] = set()
     for platform in platforms:
         channels = platform.get("channels", [])
         if isinstance(channels, list):
             every = [camera.get("id") for camera in cameras]
             offered.update(c for c in channels or every if isinstance(c, str))
     for index, camera in enumerate(cameras):
-        is_offered = camera.get("id") in offered and camera.get("expose", True) is not False
+        name = camera.get("id")
+        is_offered = (
+            isinstance(name, str) and name in offered and camera.get("expose", True) is not False
+        )
         if is_offered and "gb_id" not in camera:
             yield Fault(
                 key=("camera", index),
