@@ -91,6 +91,16 @@ class GapKeeper:
         self._covered_until_us = max(self._covered_until_us, end_us)
         return events
 
+    def hole(self, start_us: int, end_us: int, cause: GapCause) -> list[GapEvent]:
+        """Pictures are missing in footage that is otherwise being recorded."""
+        if self._cause is not None:
+            return []  # the gap that is under way tells of it
+        self._covered_until_us = max(self._covered_until_us, end_us)
+        return [
+            GapOpened(start_us=start_us, cause=cause, detail=""),
+            GapClosed(start_us=start_us, end_us=end_us, cause=cause),
+        ]
+
     def _close(self, end_us: int) -> GapClosed:
         assert self._open is not None
         closed = GapClosed(start_us=self._open.start_us, end_us=end_us, cause=self._open.cause)

@@ -99,7 +99,7 @@ class EdgeMetrics:
         self.damaged_frames = counter(
             "nvr_stream_damaged_frames_total", "Access units flagged as damaged", *camera
         )
-        self.undecodable_frames = counter(
+        self.skipped_frames = counter(
             "nvr_stream_skipped_frames_total",
             "Access units before the first key frame of a session, which nothing can decode",
             *camera,

@@ -1,0 +1,339 @@
+"""One camera's way from access units to durable segments, and its account of gaps.
+
+Shell, on the event loop of ``edge``; nothing here waits for disk or SQL. Fragments stay in RAM
+until the volume says that they are durable: a volume that fails gives them back, and they go to
+the next one. The buffer is bounded; what does not fit is dropped by whole GOPs, counted, and
+becomes a gap.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from edge.gaps import GapClosed, GapEvent, GapKeeper
+from edge.metrics import STREAM, EdgeMetrics
+from retention.clock import Clock
+from retention.ledger import Ledger
+from retention.model import (
+    US_PER_S,
+    EndReason,
+    Fragment,
+    GapCause,
+    MediaFormat,
+    ReceivedUnit,
+    SegmentHeader,
+    Track,
+)
+from retention.segmenter import (
+    Action,
+    AppendFragment,
+    AskKeyFrame,
+    Hole,
+    OpenSegment,
+    SealSegment,
+    Segmenter,
+    StartRun,
+)
+from retention.timebase import Placement, RunClock
+from retention.writer_ports import Durable, Failed, Refused, Sealed
+
+log = logging.getLogger(__name__)
+
+#: Media that came within this time means that the camera is up (recording.md, nvr_camera_up).
+UP_US = 5 * US_PER_S
+
+
+class SegmentSink(Protocol):
+    """One volume, as the recorder sees it; never blocks (retention.writer.VolumeWriter)."""
+
+    @property
+    def volume(self) -> str: ...
+    def open(self, header: SegmentHeader) -> None: ...
+    def append(self, camera: str, number: int, fragment: Fragment) -> None: ...
+    def seal(self, camera: str, number: int, reason: EndReason) -> None: ...
+    def abandon(self, camera: str, number: int) -> None: ...
+
+
+class SinkChooser(Protocol):
+    """Where new segments go (retention.volumes.VolumeSet)."""
+
+    def choose(self) -> SegmentSink | None:
+        """The volume with the largest free share, or None when none takes a byte."""
+        ...
+
+    def is_stuck(self, sink: SegmentSink) -> bool:
+        """Whether a volume has not answered for so long that another one should take over."""
+        ...
+
+    def trouble(self) -> GapCause:
+        """Why a buffer runs full now: disk_full, disk_failed or disk_slow."""
+        ...
+
+
+@dataclass(slots=True)
+class _Unwritten:
+    """A segment that is not yet wholly durable."""
+
+    header: SegmentHeader
+    sink: SegmentSink | None
+    fragments: deque[Fragment] = field(default_factory=deque)  # not yet durable
+    sealed: EndReason | None = None
+
+
+class CameraRecorder:
+    """Takes one camera's events (``edge.camera.pool``) and its volumes' answers.
+
+    Args:
+        camera: the id.
+        gaps: the account, continued from what the ledger holds.
+        buffer_bytes: bound of what waits for disk.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        *,
+        gaps: GapKeeper,
+        segmenter: Segmenter,
+        sinks: SinkChooser,
+        ledger: Ledger,
+        metrics: EdgeMetrics,
+        clock: Clock,
+        buffer_bytes: int,
+    ) -> None:
+        self.camera = camera
+        self.format: MediaFormat | None = None
+        self.newest_durable_us: int | None = None
+        self.clock_offset_us: int | None = None
+        self.buffered_bytes = 0
+        self._gaps = gaps
+        self._segmenter = segmenter
+        self._sinks = sinks
+        self._ledger = ledger
+        self._metrics = metrics
+        self._clock = clock
+        self._buffer_bytes = buffer_bytes
+        self._run_clock = RunClock()
+        self._unwritten: dict[int, _Unwritten] = {}
+        self._template: SegmentHeader | None = None  # of the segment in hand
+        self._number: int | None = None  # the segment in hand, once it has a file
+        self._is_dropping = False
+        self._last_media_us: int | None = None  # monotonic
+
+    # What the camera sends -------------------------------------------------------------------
+
+    def connected(self) -> None:
+        self._metrics.connects.labels(self.camera, STREAM, "ok").inc()
+
+    def format_changed(self, media: MediaFormat) -> None:
+        self._place(self._run_clock.flush())  # units still held are of the old format
+        self._segmenter.set_format(media)
+        self.format = media
+
+    def unit(self, received: ReceivedUnit) -> None:
+        self._count(received)
+        self._place(self._run_clock.place(received))
+
+    def _place(self, placements: Iterable[Placement]) -> None:
+        for placement in placements:
+            if placement.step_us:
+                direction = "forward" if placement.step_us > 0 else "backward"
+                self._metrics.clock_steps.labels(direction).inc()
+            skipped = self._segmenter.dropped_units
+            self._carry_out(self._segmenter.feed(placement.unit, placement.new_run))
+            skipped = self._segmenter.dropped_units - skipped
+            self._metrics.skipped_frames.labels(self.camera, STREAM).inc(skipped)
+
+    def camera_time(self, offset_us: int) -> None:
+        self.clock_offset_us = offset_us
+
+    def ended(self, cause: GapCause, detail: str) -> None:
+        """The stream is over, or could not be had; the pool tries again by itself."""
+        self.close()
+        self._tell(self._gaps.lost(cause, detail, self._clock.utc_us()))
+
+    def close(self) -> None:
+        """Hand out all that is in hand and seal; what follows is a new run."""
+        self._place(self._run_clock.end())
+        self._carry_out(self._segmenter.end())
+
+    def tick(self) -> None:
+        """Once a second: tell of gaps, and try again what found no volume."""
+        self._tell(self._gaps.tick(self._clock.utc_us()))
+        for number, segment in list(self._unwritten.items()):
+            if segment.sink is None:
+                self._submit(segment)
+            elif self._sinks.is_stuck(segment.sink) and self._sinks.choose() is not None:
+                segment.sink.abandon(self.camera, number)
+                self._move_on(number)
+
+    def _count(self, received: ReceivedUnit) -> None:
+        labels = (self.camera, STREAM, received.track.value)
+        self._metrics.received_bytes.labels(*labels).inc(len(received.data))
+        self._metrics.received_frames.labels(*labels).inc()
+        if received.is_damaged:
+            self._metrics.damaged_frames.labels(self.camera, STREAM).inc()
+        self._last_media_us = received.arrival_monotonic_us
+        if received.is_key and received.track is Track.VIDEO:
+            self._metrics.key_frames.labels(*labels).inc()
+
+    # What the segmenter decides --------------------------------------------------------------
+
+    def _carry_out(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            match action:
+                case StartRun(run=run):
+                    self._ledger.run_started(run)
+                case OpenSegment(header=header):
+                    self._template, self._number = header, None
+                case AppendFragment(fragment=fragment):
+                    self._accept(fragment)
+                case SealSegment(reason=reason):
+                    self._seal(reason)
+                case Hole(start_us=start_us, end_us=end_us, cause=cause):
+                    self._tell(self._gaps.hole(start_us, end_us, cause or GapCause.STREAM_DAMAGED))
+                case AskKeyFrame():
+                    log.warning("key_frame_missing", extra={"camera": self.camera})
+
+    def _accept(self, fragment: Fragment) -> None:
+        size_bytes = fragment.size_bytes
+        if self.buffered_bytes + size_bytes > self._buffer_bytes:
+            self._is_dropping = True
+            if self._number is not None:
+                self._seal(EndReason.DROPPED)
+        elif fragment.is_key:
+            self._is_dropping = False
+        if self._is_dropping:
+            self._drop(fragment)
+            return
+        self._tell(self._gaps.recorded(fragment.start_us, fragment.end_us, GapCause.STREAM_DAMAGED))
+        self.buffered_bytes += size_bytes
+        segment = self._segment_in_hand(fragment)
+        segment.fragments.append(fragment)
+        if segment.sink is not None:
+            segment.sink.append(self.camera, segment.header.number, fragment)
+
+    def _drop(self, fragment: Fragment) -> None:
+        cause = self._sinks.trouble()
+        frames = sum(unit.track is Track.VIDEO for unit in fragment.units)
+        self._metrics.dropped_frames.labels(self.camera, STREAM, cause.value).inc(frames)
+        self._tell(self._gaps.lost(cause, "the buffer is full", fragment.end_us))
+
+    def _segment_in_hand(self, fragment: Fragment) -> _Unwritten:
+        if self._number is not None and self._number in self._unwritten:
+            return self._unwritten[self._number]
+        assert self._template is not None, "a fragment belongs to an open segment"
+        header = self._template
+        if header.start_us != fragment.start_us:  # after a drop or a failure
+            header = replace(header, number=self._take_number(), start_us=fragment.start_us)
+        self._number = header.number
+        segment = _Unwritten(header=header, sink=None)
+        self._unwritten[self._number] = segment
+        self._submit(segment)
+        return segment
+
+    def _take_number(self) -> int:
+        number = self._segmenter.next_number
+        self._segmenter.next_number += 1
+        return number
+
+    def _seal(self, reason: EndReason) -> None:
+        if self._number is None:
+            return  # all of it was dropped
+        segment = self._unwritten[self._number]
+        segment.sealed = reason
+        if segment.sink is not None:
+            segment.sink.seal(self.camera, self._number, reason)
+        self._number = None
+
+    def _submit(self, segment: _Unwritten) -> None:
+        """Hand a segment to a volume, as far as it has got; without one it stays in the buffer."""
+        segment.sink = sink = self._sinks.choose()
+        if sink is None:
+            return
+        sink.open(segment.header)
+        for fragment in segment.fragments:
+            sink.append(self.camera, segment.header.number, fragment)
+        if segment.sealed is not None:
+            sink.seal(self.camera, segment.header.number, segment.sealed)
+
+    # What the volumes answer -----------------------------------------------------------------
+
+    def on_event(self, event: Durable | Sealed | Failed | Refused) -> None:
+        segment = self._unwritten.get(event.number)
+        if segment is None:
+            return  # it was abandoned, and is recorded elsewhere
+        match event:
+            case Durable():
+                for _ in range(event.fragments):
+                    self.buffered_bytes -= segment.fragments.popleft().size_bytes
+                self.newest_durable_us = max(event.end_us, self.newest_durable_us or 0)
+                if segment.sink is not None:
+                    labels = (self.camera, STREAM, segment.sink.volume)
+                    self._metrics.recorded_bytes.labels(*labels).inc(event.size_bytes)
+            case Refused():
+                cause = GapCause.STREAM_DAMAGED
+                self._metrics.dropped_frames.labels(self.camera, STREAM, cause.value).inc()
+                self._ledger.gap(self.camera, event.start_us, event.end_us, cause, event.error)
+            case Sealed():
+                if segment.sink is not None:
+                    labels = (self.camera, STREAM, segment.sink.volume)
+                    self._metrics.recorded_segments.labels(*labels, event.reason.value).inc()
+                self._move_on(event.number)
+            case Failed():
+                log.error("segment_failed", extra={"camera": self.camera, "error": event.error})
+                self._move_on(event.number)
+
+    def _move_on(self, number: int) -> None:
+        """A volume is done with a segment; what it did not keep goes on in a new one."""
+        segment = self._unwritten.pop(number)
+        is_in_hand = self._number == number
+        if is_in_hand:
+            self._number = None
+        if not segment.fragments:
+            return
+        fresh = self._take_number()
+        start_us = segment.fragments[0].start_us
+        segment.header = replace(segment.header, number=fresh, start_us=start_us)
+        if is_in_hand:
+            self._number = fresh
+        self._unwritten[fresh] = segment
+        self._submit(segment)
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether everything taken so far is durable."""
+        return not self._unwritten
+
+    @property
+    def key_frame_interval_us(self) -> int | None:
+        return self._segmenter.key_interval_us
+
+    @property
+    def gap_cause(self) -> GapCause | None:
+        return self._gaps.cause
+
+    @property
+    def gap_detail(self) -> str:
+        return self._gaps.detail
+
+    def is_up(self, now_monotonic_us: int) -> bool:
+        last_us = self._last_media_us
+        return last_us is not None and now_monotonic_us - last_us < UP_US
+
+    # What the ledger is told -----------------------------------------------------------------
+
+    def _tell(self, events: Iterable[GapEvent]) -> None:
+        for event in events:
+            if isinstance(event, GapClosed):
+                self._ledger.gap_closed(self.camera, event.start_us, event.end_us)
+                seconds = (event.end_us - event.start_us) / US_PER_S
+                labels = (self.camera, STREAM, event.cause.value)
+                self._metrics.gap_seconds.labels(*labels).inc(max(0.0, seconds))
+            else:
+                self._ledger.gap_opened(self.camera, event.start_us, event.cause, event.detail)
+                self._metrics.gaps.labels(self.camera, STREAM, event.cause.value).inc()

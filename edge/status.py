@@ -1,0 +1,253 @@
+"""What ``xueliang status`` and ``xueliang timeline`` tell. Shell.
+
+"Recording" is measured: the age of the newest durable fragment in the index, whether ``edge``
+answers or not. What only the running ``edge`` knows (bit rate, what is wrong right now) comes from
+its control socket.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any
+
+from config.errors import XueliangError
+from config.instants import format_instant, parse_instant, zone_named
+from config.schema import Settings
+from edge import control
+from retention.clock import SystemClock
+from retention.model import US_PER_S, GapCause
+from retention.read import Store
+
+#: A camera records if its newest durable fragment is younger than this (design.md, /healthz).
+RECORDING_MAX_AGE_US = 30 * US_PER_S
+DAY_US = 86_400 * US_PER_S
+WINDOWS_US = {"24h": DAY_US, "7d": 7 * DAY_US, "90d": 90 * DAY_US}
+
+CAUSES_ZH = {
+    GapCause.CAMERA_OFFLINE: "摄像机离线",
+    GapCause.CAMERA_AUTH: "摄像机密码错误",
+    GapCause.CAMERA_REFUSED: "摄像机拒绝连接",
+    GapCause.NETWORK: "网络不通",
+    GapCause.STREAM_DAMAGED: "码流损坏",
+    GapCause.DISK_FULL: "磁盘已满",
+    GapCause.DISK_FAILED: "磁盘故障",
+    GapCause.DISK_SLOW: "磁盘过慢",
+    GapCause.SERVICE_STOPPED: "服务停止",
+    GapCause.SERVICE_CRASHED: "服务异常退出",
+    GapCause.POWER_LOST: "断电",
+    GapCause.CLOCK_STEPPED: "时钟跳变",
+    GapCause.CONFIG: "设置变更",
+    GapCause.EXPIRED: "到期删除",
+    GapCause.OVERWRITTEN: "空间不足覆盖",
+    GapCause.FOOTAGE_LOST: "录像丢失",
+    GapCause.UNKNOWN: "原因不明",
+}
+
+
+class UnknownCamera(XueliangError):
+    """Neither the settings nor the store know this camera."""
+
+    code = "unknown_camera"
+
+
+def index_path(settings: Settings) -> Path:
+    return settings.storage.state_dir / "index.db"
+
+
+def open_store(settings: Settings) -> Store:
+    """Read-only; raises ``IndexUnavailable`` where there is none yet."""
+    return Store(index_path(settings), settings.storage.volumes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """What the running edge tells; empty where none runs."""
+
+    is_running: bool
+    cameras: dict[str, Any]
+    volumes: list[Any]
+
+
+def _live(settings: Settings) -> _Live:
+    try:
+        answer = control.ask(settings.storage.state_dir, "status")
+    except control.ControlUnavailable:
+        return _Live(False, {}, [])
+    return _Live(True, answer["cameras"], answer["volumes"])
+
+
+def status_document(settings: Settings) -> dict[str, Any]:
+    """The JSON of ``xueliang status``; instants are ISO 8601 in the site's time zone."""
+    now_us = SystemClock().utc_us()
+    zone = zone_named(settings.site.timezone)
+    live = _live(settings)
+    with open_store(settings) as store:
+        cameras = [
+            {
+                "camera": camera.id,
+                "name": camera.name,
+                "role": camera.role,
+                "enabled": camera.enabled,
+                **_measured(store, camera.id, now_us, zone),
+                **live.cameras.get(camera.id, {}),
+            }
+            for camera in settings.camera
+        ]
+    return {
+        "site": settings.site.name,
+        "at": format_instant(now_us, zone),
+        "edge": {"running": live.is_running},
+        "cameras": cameras,
+        "volumes": live.volumes,
+        "platforms": [],
+    }
+
+
+def _measured(store: Store, camera: str, now_us: int, zone: tzinfo) -> dict[str, Any]:
+    newest_us, oldest_us = store.newest(camera), store.oldest(camera)
+    age_us = None if newest_us is None else now_us - newest_us
+    return {
+        "recording": age_us is not None and age_us < RECORDING_MAX_AGE_US,
+        "newest": None if newest_us is None else format_instant(newest_us, zone),
+        "newest_age_seconds": None if age_us is None else round(age_us / US_PER_S, 1),
+        "oldest": None if oldest_us is None else format_instant(oldest_us, zone),
+        "coverage": {
+            name: round(store.coverage(camera, now_us - window_us, now_us), 6)
+            for name, window_us in WINDOWS_US.items()
+        },
+    }
+
+
+def timeline_document(
+    settings: Settings, camera: str, from_text: str, to_text: str
+) -> dict[str, Any]:
+    """The JSON of ``xueliang timeline``, as design.md promises it.
+
+    ``to`` is never later than what is known: the newest durable fragment while the camera records.
+
+    Raises:
+        UnknownCamera: no settings and no footage of this id.
+        BadInstant: a text that is no instant.
+    """
+    zone = zone_named(settings.site.timezone)
+    from_us, to_us = parse_instant(from_text, zone), parse_instant(to_text, zone)
+    known = [one.id for one in settings.camera]
+    with open_store(settings) as store:
+        if camera not in known and camera not in store.cameras():
+            raise UnknownCamera(f"camera {camera!r} is unknown", hint=f"known: {', '.join(known)}")
+        line = store.timeline(camera, from_us, to_us, SystemClock().utc_us())
+
+    def text(instant_us: int) -> str:
+        return format_instant(instant_us, zone)
+
+    return {
+        "camera": camera,
+        "from": text(line.from_us),
+        "to": text(line.to_us),
+        "spans": [{"start": text(span.start_us), "end": text(span.end_us)} for span in line.spans],
+        "gaps": [
+            {
+                "start": text(gap.start_us),
+                "end": text(gap.end_us or line.to_us),
+                "cause": gap.cause.value,
+                "detail": gap.detail,
+            }
+            for gap in line.gaps
+        ],
+    }
+
+
+# For people ----------------------------------------------------------------------------------
+
+
+def render(document: dict[str, Any]) -> str:
+    """The status as a table, one camera a line, with what is wrong below."""
+    edge = "运行中 running" if document["edge"]["running"] else "未运行 NOT RUNNING"
+    lines = [f"{document['site']}  {document['at']}  edge {edge}", ""]
+    rows = [["摄像机 camera", "录像 recording", "码率 rate", "24h", "7d", "90d", "最早 oldest"]]
+    rows += [_camera_row(camera) for camera in document["cameras"]]
+    lines += _table(rows)
+    troubles = [
+        f"{camera['camera']}: {_cause_text(camera['cause'])} {camera.get('detail', '')}".rstrip()
+        for camera in document["cameras"]
+        if camera.get("cause")
+    ]
+    if troubles:
+        lines += ["", *troubles]
+    if document["volumes"]:
+        rows = [["存储 volume", "状态 state", "剩余 free", "容量 size"]]
+        rows += [
+            [
+                volume["path"],
+                volume["state"],
+                _bytes_text(volume["free_bytes"]),
+                _bytes_text(volume["capacity_bytes"]),
+            ]
+            for volume in document["volumes"]
+        ]
+        lines += ["", *_table(rows)]
+    return "\n".join(lines)
+
+
+def _camera_row(camera: dict[str, Any]) -> list[str]:
+    if not camera["enabled"]:
+        recording = "停用 disabled"
+    elif camera["recording"]:
+        recording = f"是 yes, {camera['newest_age_seconds']:.0f} s"
+    elif camera["newest_age_seconds"] is None:
+        recording = "否 NO, never"
+    else:
+        recording = f"否 NO, {camera['newest_age_seconds']:.0f} s"
+    rate = camera.get("bits_per_second")
+    coverage = camera["coverage"]
+    return [
+        camera["camera"],
+        recording,
+        "-" if rate is None else f"{rate / 1e6:.2f} Mbit/s",
+        *(f"{100 * coverage[name]:.2f} %" for name in WINDOWS_US),
+        (camera["oldest"] or "-")[:19],
+    ]
+
+
+def render_timeline(document: dict[str, Any]) -> str:
+    """Spans and gaps in order, one a line."""
+    lines = [f"{document['camera']}  {document['from']} .. {document['to']}"]
+    pieces = [(span["start"], span["end"], "有录像 recorded") for span in document["spans"]]
+    pieces += [
+        (
+            gap["start"],
+            gap["end"],
+            f"缺口 gap: {_cause_text(gap['cause'])} {gap['detail']}".rstrip(),
+        )
+        for gap in document["gaps"]
+    ]
+    lines += [f"{start}  {end}  {what}" for start, end, what in sorted(pieces)]
+    if not pieces:
+        lines.append("无应有录像 nothing was due")
+    return "\n".join(lines)
+
+
+def _cause_text(cause: str) -> str:
+    return f"{CAUSES_ZH[GapCause(cause)]} {cause}"
+
+
+def _bytes_text(size_bytes: int) -> str:
+    return f"{size_bytes / 2**30:.1f} GiB"
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _columns(text: str) -> int:
+    """Columns that a terminal takes: Chinese characters are two wide."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
