@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import secrets
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
 from fractions import Fraction
 
 from edge.demo import rtp, source, units
-from edge.demo.listener import HOST
+from edge.demo.listener import HOST, Listener
+from edge.demo.onvif_device import OnvifDevice
 from edge.demo.plan import CameraPlan, StreamPlan
 from edge.demo.rtsp_server import Misbehaviour, RtspServer
 from edge.demo.session import Session
 from edge.demo.source import Source
 from retention.clock import Clock
-from retention.model import US_PER_S, AudioFormat, MediaFormat, Track, VideoFormat
+from retention.model import US_PER_S, AudioFormat, Codec, MediaFormat, Track, VideoFormat
 
 #: A camera whose process slept longer than this leaves pictures out instead of catching up.
 LATE_US_MAX = 2 * US_PER_S
 _EXPIRY_INTERVAL_S = 1.0
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclasses.dataclass(slots=True, kw_only=True)
 class _Lane:
     """One track: its source and where it stands."""
 
@@ -49,6 +51,8 @@ class DemoCamera:
         #: What was handed to the sockets, oldest first; empty unless the plan says log_units.
         self.sent: deque[units.SentUnit] = deque(maxlen=plan.log_units)
         self.server = RtspServer(self, clock)
+        self.device = OnvifDevice(self) if plan.onvif else None
+        self.stream_uri_authority = plan.stream_uri_authority
         self._clock = clock
         self._hue = hue
         self._on_us = clock.monotonic_us()
@@ -85,6 +89,10 @@ class DemoCamera:
         """What the camera's own clock shows."""
         return self._clock.utc_us() + self.clock_offset_us
 
+    def stream_authority(self) -> str:
+        """Host and port that GetStreamUri names."""
+        return self.stream_uri_authority or f"{HOST}:{self.server.listener.port}"
+
     # ---- faults, by the script of a test
 
     def stall(self) -> None:
@@ -98,17 +106,17 @@ class DemoCamera:
             session.waits_for_key = True
 
     def drop(self) -> None:
-        """Abort every connection; new ones are accepted."""
+        """Abort every RTSP connection; new ones are accepted."""
         self.server.drop()
 
     def unplug(self) -> None:
-        """Abort every connection and refuse new ones."""
-        self.server.listener.refuse()
-        self.server.drop()
+        """Abort every connection and refuse new ones, RTSP and ONVIF."""
+        self._each_listener(Listener.refuse)
+        self._drop_all()
 
     async def plug(self) -> None:
-        """Accept connections again, on the same port."""
-        await self.server.listener.open()
+        """Accept connections again, on the same ports."""
+        await self.open_listeners()
 
     def change_password(self, password: str) -> None:
         """Sessions that stand go on; new requests need the new password."""
@@ -123,7 +131,7 @@ class DemoCamera:
 
     def send_broken_unit(self, size_bytes: int = 3000) -> None:
         """A well-packed picture of random bytes."""
-        nal = b"\x41" if self.media.video.codec.value == "h264" else b"\x02\x01"
+        nal = b"\x41" if self.media.video.codec is Codec.H264 else b"\x02\x01"
         noise = units.MediaUnit(
             track=Track.VIDEO, is_key=False, nals=(nal + secrets.token_bytes(size_bytes),)
         )
@@ -137,21 +145,37 @@ class DemoCamera:
         """Every packet carries the same RTP time stamp, until unfrozen."""
         self._frozen_us = self._media_us() if frozen else None
 
-    def switch(self, stream: StreamPlan) -> None:
-        """Another picture from the next tick on: resolution, codec settings, GOP.
+    def prepare(self, stream: StreamPlan) -> Source:
+        """A source for :meth:`switch`; opens encoders, so call it in a thread."""
+        plan = dataclasses.replace(self.plan, stream=stream, media=None)
+        return source.video_source(plan, hue=self._hue + 1)
+
+    def switch(self, video: Source) -> None:
+        """Another picture from the next tick on: resolution, encoder settings, GOP.
 
         The codec must stay, since SETUP fixed the payload type.
         """
-        plan = CameraPlan(
-            id=self.plan.id,
-            name=self.plan.name,
-            stream=stream,
-            loop_seconds=self.plan.loop_seconds,
-            stamp=self.plan.stamp,
-        )
         old = self._lanes[Track.VIDEO]
-        fresh = source.video_source(plan, hue=self._hue + 1)
-        self._lanes[Track.VIDEO] = _Lane(track=Track.VIDEO, source=fresh, start_us=old.due_us)
+        if video.format.codec is not old.source.format.codec:
+            raise ValueError("a running stream cannot change its codec")
+        self._lanes[Track.VIDEO] = _Lane(track=Track.VIDEO, source=video, start_us=old.due_us)
+
+    def set_onvif_silent(self, silent: bool = True) -> None:
+        """The ONVIF device takes calls and does not answer."""
+        if self.device is None:
+            raise ValueError(f"camera {self.plan.id} has no ONVIF")
+        self.device.is_silent = silent
+
+    def counts(self) -> dict[str, int]:
+        """Connections so far, sessions now, those that play, TEARDOWNs, pictures not sent."""
+        sessions = self.server.sessions
+        return {
+            "connections": self.server.connection_count,
+            "sessions": len(sessions),
+            "playing": sum(one.is_playing for one in sessions),
+            "teardowns": self.server.teardown_count,
+            "skipped": self.server.skipped_units,
+        }
 
     # ---- playing
 
@@ -162,9 +186,28 @@ class DemoCamera:
             self._lanes[Track.VIDEO].source.ask_key_frame()
 
     async def open(self) -> None:
-        """Switch on: accept connections, start the camera's time."""
-        await self.server.listener.open()
+        """Switch on: accept connections, start the camera's time.
+
+        Raises OSError when a fixed port is taken.
+        """
+        await self.open_listeners()
         self._on_us = self._clock.monotonic_us()
+
+    async def open_listeners(self) -> None:
+        """Accept connections, where they are refused now."""
+        await self.server.listener.open()
+        if self.device is not None:
+            await self.device.listener.open()
+
+    def _each_listener(self, act: Callable[[Listener], None]) -> None:
+        act(self.server.listener)
+        if self.device is not None:
+            act(self.device.listener)
+
+    def _drop_all(self) -> None:
+        self.server.drop()
+        if self.device is not None:
+            self.device.drop()
 
     async def run(self) -> None:
         """Play until cancelled; then close."""
@@ -181,8 +224,8 @@ class DemoCamera:
                     expiry_us = self._media_us() + int(_EXPIRY_INTERVAL_S * US_PER_S)
                     self.server.expire()
         finally:
-            self.server.listener.close()
-            self.server.drop()
+            self._each_listener(Listener.close)
+            self._drop_all()
 
     async def _tick(self, lane: _Lane) -> None:
         utc_us = self._utc_of(lane.due_us) + self.clock_offset_us

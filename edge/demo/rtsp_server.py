@@ -72,6 +72,11 @@ class RtspServer:
         self.teardown_count = 0
         self.listener = Listener(self._serve, port=host.plan.rtsp_port)
 
+    @property
+    def skipped_units(self) -> int:
+        """Pictures that present sessions missed: before their key frame, or for being slow."""
+        return sum(session.skipped_units for session in self.sessions)
+
     def drop(self) -> None:
         """Abort every connection."""
         for one in list(self._connections):

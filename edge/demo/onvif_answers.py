@@ -1,0 +1,170 @@
+"""What a demo camera's ONVIF device and media services say. Core: values in, XML out.
+
+The elements stand in the order of onvif.xsd, devicemgmt.wsdl and media.wsdl (version 10).
+"""
+
+from __future__ import annotations
+
+import datetime
+
+from edge.demo.plan import CameraPlan
+from edge.demo.soap import element, text
+from retention.model import Codec, MediaFormat
+
+DEVICE = "http://www.onvif.org/ver10/device/wsdl"
+MEDIA = "http://www.onvif.org/ver10/media/wsdl"
+_EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
+
+
+def system_date_and_time(camera_utc_us: int) -> str:
+    at = _EPOCH + datetime.timedelta(microseconds=camera_utc_us)
+    moment = element(
+        "tt:UTCDateTime",
+        element(
+            "tt:Time",
+            text("tt:Hour", at.hour),
+            text("tt:Minute", at.minute),
+            text("tt:Second", at.second),
+        ),
+        element(
+            "tt:Date", text("tt:Year", at.year), text("tt:Month", at.month), text("tt:Day", at.day)
+        ),
+    )
+    return element(
+        "tds:GetSystemDateAndTimeResponse",
+        element(
+            "tds:SystemDateAndTime",
+            text("tt:DateTimeType", "Manual"),
+            text("tt:DaylightSavings", False),
+            element("tt:TimeZone", text("tt:TZ", "CST-8")),
+            moment,
+        ),
+    )
+
+
+def device_information(plan: CameraPlan) -> str:
+    return element(
+        "tds:GetDeviceInformationResponse",
+        text("tds:Manufacturer", plan.manufacturer),
+        text("tds:Model", plan.model),
+        text("tds:FirmwareVersion", plan.firmware),
+        text("tds:SerialNumber", plan.serial),
+        text("tds:HardwareId", "demo"),
+    )
+
+
+def capabilities(base: str) -> str:
+    streaming = element(
+        "tt:StreamingCapabilities",
+        text("tt:RTPMulticast", False),
+        text("tt:RTP_TCP", False),
+        text("tt:RTP_RTSP_TCP", True),
+    )
+    return element(
+        "tds:GetCapabilitiesResponse",
+        element(
+            "tds:Capabilities",
+            element("tt:Device", text("tt:XAddr", f"{base}/onvif/device_service")),
+            element("tt:Media", text("tt:XAddr", f"{base}/onvif/media_service"), streaming),
+        ),
+    )
+
+
+def services(base: str) -> str:
+    def service(namespace: str, path: str) -> str:
+        version = element("tds:Version", text("tt:Major", 2), text("tt:Minor", 60))
+        where = text("tds:XAddr", f"{base}/onvif/{path}")
+        return element("tds:Service", text("tds:Namespace", namespace), where, version)
+
+    return element(
+        "tds:GetServicesResponse",
+        service(DEVICE, "device_service"),
+        service(MEDIA, "media_service"),
+    )
+
+
+def scopes(plan: CameraPlan) -> str:
+    def scope(item: str) -> str:
+        return element("tds:Scopes", text("tt:ScopeDef", "Fixed"), text("tt:ScopeItem", item))
+
+    return element(
+        "tds:GetScopesResponse",
+        scope("onvif://www.onvif.org/type/video_encoder"),
+        scope("onvif://www.onvif.org/Profile/Streaming"),
+        scope(f"onvif://www.onvif.org/name/{plan.id}"),
+    )
+
+
+def hostname(plan: CameraPlan) -> str:
+    inside = element(
+        "tds:HostnameInformation", text("tt:FromDHCP", False), text("tt:Name", plan.id)
+    )
+    return element("tds:GetHostnameResponse", inside)
+
+
+def profiles(plan: CameraPlan, media: MediaFormat) -> str:
+    found = [_profile("trt:Profiles", token, plan, media) for token in plan.profiles]
+    return element("trt:GetProfilesResponse", *found)
+
+
+def profile(token: str, plan: CameraPlan, media: MediaFormat) -> str:
+    return element("trt:GetProfileResponse", _profile("trt:Profile", token, plan, media))
+
+
+def stream_uri(uri: str) -> str:
+    return element(
+        "trt:GetStreamUriResponse",
+        element(
+            "trt:MediaUri",
+            text("tt:Uri", uri),
+            text("tt:InvalidAfterConnect", False),
+            text("tt:InvalidAfterReboot", False),
+            text("tt:Timeout", "PT0S"),
+        ),
+    )
+
+
+def _profile(name: str, token: str, plan: CameraPlan, media: MediaFormat) -> str:
+    video = media.video
+    bounds = {"x": "0", "y": "0", "width": str(video.width), "height": str(video.height)}
+    source = element(
+        "tt:VideoSourceConfiguration",
+        text("tt:Name", "video source"),
+        text("tt:UseCount", len(plan.profiles)),
+        text("tt:SourceToken", "source"),
+        element("tt:Bounds", **bounds),
+        token="source-configuration",  # noqa: S106 - an ONVIF token, no secret
+    )
+    # Media version 10 knows no H.265: such a profile has no encoder configuration there.
+    encoder = _encoder(token, plan, media) if video.codec is Codec.H264 else ""
+    return element(name, text("tt:Name", token), source, encoder, token=token, fixed="true")
+
+
+def _encoder(token: str, plan: CameraPlan, media: MediaFormat) -> str:
+    stream = plan.stream
+    size = (text("tt:Width", media.video.width), text("tt:Height", media.video.height))
+    address = element("tt:Address", text("tt:Type", "IPv4"), text("tt:IPv4Address", "0.0.0.0"))
+    return element(
+        "tt:VideoEncoderConfiguration",
+        text("tt:Name", f"{token} encoder"),
+        text("tt:UseCount", 1),
+        text("tt:Encoding", "H264"),
+        element("tt:Resolution", *size),
+        text("tt:Quality", 5),
+        element(
+            "tt:RateControl",
+            text("tt:FrameRateLimit", stream.fps),
+            text("tt:EncodingInterval", 1),
+            text("tt:BitrateLimit", (stream.bit_rate or 512_000) // 1000),
+        ),
+        element("tt:H264", text("tt:GovLength", stream.gop_frames), text("tt:H264Profile", "Main")),
+        element(
+            "tt:Multicast",
+            address,
+            text("tt:Port", 0),
+            text("tt:TTL", 1),
+            text("tt:AutoStart", False),
+        ),
+        text("tt:SessionTimeout", f"PT{plan.session_timeout_s}S"),
+        token=f"{token}-encoder",
+    )
