@@ -211,6 +211,8 @@ class Segmenter:
         current = self._current
         if current is None or current.size_bytes + len(unit.data) > 2 * FRAGMENT_BYTES:
             self.dropped_units += 1
+        elif self._format is None or self._format.audio is None:
+            self.dropped_units += 1  # there is no track for it
         elif unit.pts_us > current.newest_us + AUDIO_AHEAD_MAX_US:
             self.dropped_units += 1
             self._finish(actions)

@@ -300,6 +300,11 @@ class SegmentFile:
         self._file = file
         self._is_doubtful = False
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether a sync failed since the file was last cut back."""
+        return self._is_doubtful
+
     def append(self, data: bytes, *, may_use_reserve: bool = False) -> None:
         """Write all of ``data`` at the end, in one call unless the kernel takes less.
 

@@ -14,6 +14,7 @@ from retention import segmenter as segmenter_module
 from retention.model import (
     US_PER_S,
     AccessUnit,
+    AudioFormat,
     ClockState,
     Codec,
     EndReason,
@@ -40,9 +41,10 @@ FRAME = 40_000
 T = TypeVar("T")
 
 
-def media_format(width: int = 640) -> MediaFormat:
+def media_format(width: int = 640, *, audio: bool = True) -> MediaFormat:
     return MediaFormat(
-        video=VideoFormat(codec=Codec.H264, width=width, height=360, parameter_sets=(b"s", b"p"))
+        audio=AudioFormat(codec=Codec.ALAW, sample_rate_hz=8000, channels=1) if audio else None,
+        video=VideoFormat(codec=Codec.H264, width=width, height=360, parameter_sets=(b"s", b"p")),
     )
 
 
@@ -303,6 +305,15 @@ def test_audio_goes_with_the_pictures_and_not_alone() -> None:
     actions += cut(segmenter, [picture(20 * US_PER_S, key=True)])
     check(actions)
     assert len(only(actions, Hole)) == 1
+
+
+def test_audio_without_a_track_is_dropped() -> None:
+    """A format that tells of no audio makes a file without an audio track."""
+    segmenter = new_segmenter()
+    segmenter.set_format(media_format(audio=False))
+    actions = cut(segmenter, [picture(0, key=True), sound(0), picture(FRAME)])
+    assert [unit.track for unit in units_of(actions)] == [Track.VIDEO] * 2
+    assert segmenter.dropped_units == 1
 
 
 def test_the_key_frame_interval_is_measured() -> None:
