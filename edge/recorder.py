@@ -110,6 +110,7 @@ class CameraRecorder:
         self.newest_durable_us: int | None = None
         self.clock_offset_us: int | None = None
         self.buffered_bytes = 0
+        self.received_bytes = 0
         self._gaps = gaps
         self._segmenter = segmenter
         self._sinks = sinks
@@ -125,9 +126,6 @@ class CameraRecorder:
         self._last_media_us: int | None = None  # monotonic
 
     # What the camera sends -------------------------------------------------------------------
-
-    def connected(self) -> None:
-        self._metrics.connects.labels(self.camera, STREAM, "ok").inc()
 
     def format_changed(self, media: MediaFormat) -> None:
         self._place(self._run_clock.flush())  # units still held are of the old format
@@ -173,6 +171,7 @@ class CameraRecorder:
 
     def _count(self, received: ReceivedUnit) -> None:
         labels = (self.camera, STREAM, received.track.value)
+        self.received_bytes += len(received.data)
         self._metrics.received_bytes.labels(*labels).inc(len(received.data))
         self._metrics.received_frames.labels(*labels).inc()
         if received.is_damaged:
@@ -303,6 +302,11 @@ class CameraRecorder:
             self._number = fresh
         self._unwritten[fresh] = segment
         self._submit(segment)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the segment that comes next."""
+        return self._segmenter.next_number
 
     @property
     def is_drained(self) -> bool:

@@ -47,6 +47,7 @@ class CameraStatus:
 
     state: State
     since_us: int  # monotonic
+    retry_us: int  # monotonic; while waiting: when the next attempt is due
     cause: GapCause | None
     detail: str
     failures: int
@@ -149,13 +150,16 @@ class CameraPool:
         if camera in self._cameras:
             self._cameras[camera].wake.set()
 
-    def status(self, camera: str) -> CameraStatus:
-        """KeyError when it is not started."""
-        entry = self._cameras[camera]
+    def status(self, camera: str) -> CameraStatus | None:
+        """None when it is not started."""
+        entry = self._cameras.get(camera)
+        if entry is None:
+            return None
         session, child = entry.session, entry.link.child if entry.link is not None else None
         return CameraStatus(
             state=session.state,
             since_us=session.since_us,
+            retry_us=session.retry_us,
             cause=session.cause,
             detail=session.detail,
             failures=session.failures,

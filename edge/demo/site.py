@@ -13,16 +13,7 @@ from edge.demo.plan import CameraPlan, StreamPlan
 from retention.clock import Clock
 from retention.model import Codec
 
-_NAMES = (
-    "gate-exit",
-    "gate-entry",
-    "yard",
-    "corridor",
-    "kitchen",
-    "playroom",
-    "nap-room",
-    "stairs",
-)
+_NAMES = ("gate-exit", "gate-entry", "parking-in", "parking-out")
 #: Each fourth camera sends H.265, beginning with the third.
 _H265_EVERY = 4
 _H265_FIRST = 2

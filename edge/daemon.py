@@ -1,0 +1,293 @@
+"""The ``edge`` service: everything that records, put together. Shell; the composition root.
+
+The event loop only moves values in memory. Disks are written by one thread a volume, the index by
+one thread, cameras are read by one child each, ONVIF by one child for all; slow looks (free space,
+coverage, reconciliation) are jobs in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import uuid
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from config import log as logging_setup
+from config.load import ConfigError, load
+from config.schema import Settings
+from edge import control
+from edge.camera.onvif_service import OnvifService
+from edge.camera.pool import CameraPool
+from edge.cameras import Cameras
+from edge.endpoint import Endpoint
+from edge.lock import state_lock
+from edge.metrics import EdgeMetrics, Snapshot
+from edge.status import WINDOWS_US, index_path, open_store
+from edge.view import View
+from retention.clock import SystemClock, is_clock_synchronized
+from retention.index.errors import IndexUnavailable
+from retention.model import US_PER_S, ClockState
+from retention.segmenter import NewRun
+from retention.start import Opened, open_for_recording
+from retention.volume import Volume
+from retention.volumes import Slot, VolumeSet
+from retention.writer import VolumeWriter
+from retention.writer_ports import VolumeChanged, WriterEvent
+
+log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+#: Settings that a running edge cannot change.
+_FIXED = ("storage", "metrics")
+_WINDOW_LABELS = {"24h": "1d", "7d": "7d", "90d": "90d"}
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def run_edge(config_path: Path) -> None:
+    """Record until SIGTERM or SIGINT; SIGHUP reads the settings anew.
+
+    Raises:
+        ConfigError, StateFolderInUse, EndpointUnavailable: before anything is recorded.
+    """
+    settings = load(config_path)
+    logging_setup.set_up()
+    with state_lock(settings.storage.state_dir):
+        asyncio.run(_Edge(config_path, settings).run())
+
+
+class _Edge:
+    def __init__(self, config_path: Path, settings: Settings) -> None:
+        self._config_path = config_path
+        self._settings = settings
+        self._clock = SystemClock()
+        self._boot_id = _BOOT_ID.read_text().strip()
+        self._stopping = asyncio.Event()
+        self._reloading = asyncio.Event()
+        self._view: View | None = None
+        self._metrics = EdgeMetrics(self._snapshot)
+        self._cameras: Cameras | None = None
+
+    async def run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stopping.set)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reloading.set)
+        opened = await asyncio.to_thread(self._open_storage)
+        try:
+            await self._record(opened)
+        finally:
+            await asyncio.to_thread(self._close_storage, opened)
+        log.info("edge_stopped")
+
+    # Storage ---------------------------------------------------------------------------------
+
+    def _open_storage(self) -> Opened:
+        """Volumes, index, recovery, accounts: all before the first byte. Blocks."""
+        storage = self._settings.storage
+        opened = open_for_recording(
+            index_path(self._settings),
+            storage.volumes,
+            reserve_bytes=storage.reserve_bytes,
+            cameras=[camera.id for camera in self._settings.camera],
+            boot_id=self._boot_id,
+            clock=self._clock,
+        )
+        for result, count in opened.recovered.items():
+            self._metrics.recovered.labels(result).inc(count)
+        for slot in opened.volumes.slots:
+            if slot.volume is not None:
+                self._start_writer(opened, slot)
+        return opened
+
+    def _start_writer(self, opened: Opened, slot: Slot) -> None:
+        def make(volume: Volume) -> VolumeWriter:
+            return VolumeWriter(
+                volume,
+                rows=opened.index,
+                report=self._report,
+                observer=_Observer(self._metrics, slot.name),
+                clock=self._clock,
+                durability_us=self._settings.storage.durability_us,
+            )
+
+        opened.volumes.start(slot, make)
+        assert slot.writer is not None
+        opened.ledger.add_sink(slot.writer.journal)
+
+    def _close_storage(self, opened: Opened) -> None:
+        """Seal, make durable, and then tell the ledger that the end was clean. Blocks."""
+        opened.ledger.service_stopped(self._boot_id, self._clock.utc_us())
+        opened.ledger.flushed().exception(timeout=5)
+        opened.volumes.close()
+        opened.index.close()
+
+    def _report(self, event: WriterEvent) -> None:
+        """From a writer's thread."""
+        self._loop.call_soon_threadsafe(self._on_event, event)
+
+    def _on_event(self, event: WriterEvent) -> None:
+        if isinstance(event, VolumeChanged) or self._cameras is None:
+            return
+        camera = self._cameras.in_service.get(event.camera)
+        if camera is not None:
+            camera.recorder.on_event(event)
+
+    # Recording -------------------------------------------------------------------------------
+
+    async def _record(self, opened: Opened) -> None:
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            onvif = await stack.enter_async_context(OnvifService())
+            pool = CameraPool(clock=self._clock)
+            self._cameras = cameras = Cameras(
+                pool=pool,
+                onvif=onvif,
+                ledger=opened.ledger,
+                sinks=opened.volumes,
+                metrics=self._metrics,
+                clock=self._clock,
+                storage=settings.storage,
+                new_run=_new_run,
+            )
+            stack.callback(cameras.close)  # after the pool is left
+            await stack.enter_async_context(pool)
+            self._view = View(settings, cameras, pool, opened.volumes, self._clock)
+            endpoint = Endpoint(
+                settings.metrics.bind.host,
+                settings.metrics.bind.port,
+                self._metrics.registry,
+                self._view.health,
+            )
+            stack.callback(endpoint.close)
+            commands: dict[str, control.Command] = {"ping": _ping, "status": self._status}
+            server = await control.serve(settings.storage.state_dir, commands)
+            stack.callback(server.close)
+            cameras.start(settings.camera, opened.accounts, opened.next_numbers)
+            self._metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
+            log.info("edge_started", extra={"cameras": len(settings.camera)})
+            jobs = self._schedule(opened)
+            stack.callback(jobs.shutdown, wait=False)
+            while not self._stopping.is_set():
+                await self._turn(opened, cameras)
+
+    async def _turn(self, opened: Opened, cameras: Cameras) -> None:
+        """One second of housekeeping."""
+        for camera in cameras.in_service.values():
+            camera.recorder.tick()
+        opened.ledger.alive(self._clock.utc_us())
+        if self._reloading.is_set():
+            self._reloading.clear()
+            await self._reload(cameras)
+        try:
+            async with asyncio.timeout(TICK_S):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    async def _reload(self, cameras: Cameras) -> None:
+        """A bad file leaves the old settings in force."""
+        try:
+            fresh = await asyncio.to_thread(load, self._config_path)
+        except ConfigError as error:
+            self._metrics.reloads.labels("failed").inc()
+            for problem in error.problems:
+                log.error("settings_refused", extra={"problem": str(problem)})
+            return
+        for key in _FIXED:
+            if getattr(fresh, key) != getattr(self._settings, key):
+                log.warning("settings_need_restart", extra={"key": key})
+                fresh = fresh.model_copy(update={key: getattr(self._settings, key)})
+        await cameras.apply(fresh.camera)
+        self._settings = fresh
+        assert self._view is not None
+        self._view.settings = fresh
+        self._metrics.reloads.labels("ok").inc()
+        self._metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
+        log.info("settings_in_force", extra={"cameras": len(fresh.camera)})
+
+    # Slow looks ------------------------------------------------------------------------------
+
+    def _schedule(self, opened: Opened) -> AsyncIOScheduler:
+        """Jobs that decide from data, never from the hour; none runs twice at once."""
+        jobs = AsyncIOScheduler(
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+        assert self._view is not None
+        jobs.add_job(self._view.measure_rates, "interval", seconds=5)
+        jobs.add_job(self._look_at_volumes, "interval", seconds=5, args=[opened])
+        jobs.add_job(self._survey, "interval", seconds=60, args=[self._view])
+        jobs.add_job(self._survey, args=[self._view])
+        jobs.start()
+        return jobs
+
+    async def _look_at_volumes(self, opened: Opened) -> None:
+        for slot in opened.volumes.slots:
+            if slot.volume is not None:
+                await asyncio.to_thread(opened.volumes.refresh, slot)
+            elif await asyncio.to_thread(opened.attach_late, slot):
+                self._start_writer(opened, slot)
+
+    async def _survey(self, view: View) -> None:
+        try:
+            await asyncio.to_thread(self._survey_store, view)
+        except IndexUnavailable as error:
+            self._metrics.swallowed_errors.labels("survey").inc()
+            log.warning("survey_failed", extra={"error": error.sentence()})
+
+    def _survey_store(self, view: View) -> None:
+        """Coverage and age of every camera, from the index."""
+        now_us = self._clock.utc_us()
+        with open_store(self._settings) as store:
+            for camera in self._settings.camera:
+                oldest_us = store.oldest(camera.id)
+                if oldest_us is not None:
+                    view.survey.oldest_us[camera.id] = oldest_us
+                view.survey.coverage[camera.id] = {
+                    _WINDOW_LABELS[name]: store.coverage(camera.id, now_us - window_us, now_us)
+                    for name, window_us in WINDOWS_US.items()
+                }
+
+    # What others ask -------------------------------------------------------------------------
+
+    def _snapshot(self) -> Snapshot:
+        assert self._view is not None
+        return self._view.snapshot()
+
+    async def _status(self, _arguments: dict[str, Any]) -> Any:
+        assert self._view is not None
+        return self._view.status()
+
+
+class _Observer:
+    """Feeds one volume's latencies and errors to the metrics."""
+
+    def __init__(self, metrics: EdgeMetrics, name: str) -> None:
+        self._errors = metrics.io_errors
+        self._name = name
+        self._write_seconds = metrics.write_seconds.labels(name)
+        self._fsync_seconds = metrics.fsync_seconds.labels(name)
+
+    def wrote(self, volume: str, seconds: float) -> None:
+        self._write_seconds.observe(seconds)
+
+    def synced(self, volume: str, seconds: float) -> None:
+        self._fsync_seconds.observe(seconds)
+
+    def io_error(self, volume: str, operation: str, errno_name: str) -> None:
+        self._errors.labels(self._name, operation, errno_name).inc()
+
+
+def _new_run() -> NewRun:
+    synchronized = is_clock_synchronized()
+    clock = ClockState.SYNCHRONIZED if synchronized else ClockState.UNSYNCHRONIZED
+    return NewRun(run=uuid.uuid4().hex, clock=clock)
+
+
+async def _ping(_arguments: dict[str, Any]) -> Any:
+    return {"python": sys.version.split()[0]}

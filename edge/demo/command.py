@@ -1,0 +1,146 @@
+"""``xueliang demo``: simulated cameras, their settings, and the services that record them. Shell."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from config.errors import XueliangError
+from config.load import load
+
+#: A demo fills no disk: it stops recording with this much left.
+RESERVE = "256MiB"
+METRICS_PORT = 9580
+NAMES = {
+    "gate-exit": ("人行出口", "face"),
+    "gate-entry": ("人行入口", "face"),
+    "parking-in": ("停车场入口", "vehicle"),
+    "parking-out": ("停车场出口", "vehicle"),
+}
+
+
+class DemoFailed(XueliangError):
+    """A process of the demo ended by itself."""
+
+    code = "demo_failed"
+
+
+def run_demo(cameras: int, directory: Path, *, as_json: bool) -> None:
+    """Run until SIGINT or SIGTERM.
+
+    Raises:
+        DemoFailed: a process of it ended by itself.
+    """
+    directory = directory.absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    simulated = subprocess.Popen(
+        [sys.executable, "-m", "edge.demo", "--cameras", str(cameras), "--control"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is ours: the recorder leaves before its cameras
+    )
+    edge: subprocess.Popen[bytes] | None = None
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        assert simulated.stdout is not None
+        introduced = simulated.stdout.readline()
+        if not introduced:
+            raise DemoFailed("the simulated cameras did not start")
+        config = _write_config(directory, json.loads(introduced)["cameras"])
+        settings = load(config)
+        edge = subprocess.Popen(
+            [sys.executable, "-m", "edge.cli", "run", "-c", str(config)], start_new_session=True
+        )
+        _say_where(settings.metrics.bind, config, cameras, as_json=as_json)
+        edge.wait()
+        raise DemoFailed("edge ended by itself", hint="its last lines say why")
+    except KeyboardInterrupt:
+        click.echo("停止 stopping", err=True)
+    finally:
+        if edge is not None and edge.poll() is None:
+            edge.terminate()
+            edge.wait()
+        simulated.communicate()  # the end of its input ends it
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _say_where(bind: object, config: Path, cameras: int, *, as_json: bool) -> None:
+    program = shutil.which("xueliang", path=str(Path(sys.executable).parent)) or "xueliang"
+    if as_json:
+        click.echo(json.dumps({"config": str(config), "metrics": f"http://{bind}/metrics"}))
+        return
+    click.echo(
+        f"""
+{cameras} 路模拟摄像机正在录像,按 Ctrl-C 停止。{cameras} simulated cameras are being recorded; Ctrl-C stops.
+
+  状态 status     {program} status -c {config}
+  时间轴 timeline {program} timeline gate-exit --from {{开始}} --to {{结束}} -c {config}
+  录像 footage    {config.parent / "volume"}
+  指标 metrics    http://{bind}/metrics
+  健康 health     http://{bind}/healthz
+"""
+    )
+
+
+def _write_config(directory: Path, introduced: list[dict[str, Any]]) -> Path:
+    """Settings of a site with these cameras; passwords go to files of their own."""
+    folder = directory / "secrets"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    volume = directory / "volume"
+    volume.mkdir(exist_ok=True)
+    lines = [
+        '[site]\nname = "演示托育中心"\n',
+        "[storage]",
+        f"volumes = [{json.dumps(str(volume))}]",
+        f"state_dir = {json.dumps(str(directory / 'state'))}",
+        f'reserve_bytes = "{RESERVE}"\n',
+        f'[metrics]\nbind = "127.0.0.1:{_free_port(METRICS_PORT)}"\n',
+    ]
+    for number, camera in enumerate(introduced, 1):
+        name, role = NAMES.get(camera["id"], (camera["id"], "general"))
+        password_file = folder / camera["id"]
+        password_file.unlink(missing_ok=True)
+        password_file.touch(mode=0o600)
+        password_file.write_text(camera["password"])
+        lines += [
+            "[[camera]]",
+            f'id = "{camera["id"]}"',
+            f'name = "{name}"',
+            f'role = "{role}"',
+            f'gb_id = "36010200001320{number:06}"',
+            f'onvif = "{camera["onvif"]}"',
+            f'username = "{camera["username"]}"',
+            f"password_file = {json.dumps(str(password_file))}\n",
+        ]
+    config = directory / "xueliang.toml"
+    fresh = directory / f".xueliang.toml.{secrets.token_hex(4)}"
+    fresh.write_text("\n".join(lines))
+    fresh.replace(config)
+    return config
+
+
+def _free_port(wanted: int) -> int:
+    """``wanted`` if it is free on loopback, else any other."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            found: int = probe.getsockname()[1]
+            return found
+    raise DemoFailed("no port is free on loopback")

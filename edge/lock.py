@@ -1,0 +1,56 @@
+"""One ``edge`` a state folder: an advisory lock that ends with the process. Shell."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from config.errors import XueliangError
+
+LOCK_NAME = "edge.lock"
+
+
+class StateFolderInUse(XueliangError):
+    """Another process owns the state folder."""
+
+    code = "state_folder_in_use"
+
+
+@contextmanager
+def state_lock(state_dir: Path) -> Iterator[None]:
+    """Own the state folder, which is made (mode 0700) if it is missing.
+
+    Raises:
+        StateFolderInUse: another ``edge`` (or ``reindex``) works there.
+    """
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = os.open(state_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StateFolderInUse(
+                f"another process works in {state_dir}",
+                hint="is edge running already? stop it first",
+            ) from None
+        yield
+    finally:
+        os.close(file)
+
+
+def is_locked(state_dir: Path) -> bool:
+    """Whether a process owns the state folder now."""
+    try:
+        file = os.open(state_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False

@@ -1,0 +1,180 @@
+"""What the running ``edge`` shows of itself: metrics snapshot, health, live status. Shell.
+
+Called from the endpoint's threads and from the event loop; reads values that are replaced whole,
+changes none, and never touches a disk or the index: what these know is gathered by :class:`Survey`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from config.schema import Settings
+from edge.camera.pool import CameraPool
+from edge.camera.session import State
+from edge.cameras import CameraInService, Cameras
+from edge.endpoint import Health
+from edge.metrics import CameraSnapshot, Snapshot, VolumeSnapshot
+from edge.status import RECORDING_MAX_AGE_US
+from retention.clock import Clock, is_clock_synchronized
+from retention.model import US_PER_S
+from retention.volumes import VolumeSet
+
+DAY_S = 86_400
+#: Maker, model and firmware are told by the camera: cut in status, as in metrics.
+TOLD_CHARACTERS_MAX = 100
+
+
+@dataclass(slots=True)
+class Survey:
+    """What a slow job found out last; replaced field by field."""
+
+    coverage: dict[str, dict[str, float]] = field(default_factory=dict)
+    oldest_us: dict[str, int] = field(default_factory=dict)
+    orphan_bytes: dict[str, int] = field(default_factory=dict)  # by volume
+    missing_segments: dict[str, int] = field(default_factory=dict)
+
+
+class View:
+    """The one place that turns the parts of ``edge`` into figures."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        cameras: Cameras,
+        pool: CameraPool,
+        volumes: VolumeSet,
+        clock: Clock,
+    ) -> None:
+        self.settings = settings
+        self.survey = Survey()
+        self._cameras = cameras
+        self._pool = pool
+        self._volumes = volumes
+        self._clock = clock
+        #: Bytes received by each camera at the last two looks, for the bit rate.
+        self._received: dict[str, tuple[int, int]] = {}
+        self._bits_per_second: dict[str, float] = {}
+
+    def snapshot(self) -> Snapshot:
+        """For one scrape."""
+        return Snapshot(
+            cameras=tuple(map(self._camera, list(self._cameras.in_service.values()))),
+            volumes=tuple(
+                VolumeSnapshot(
+                    volume=slot.name,
+                    state=slot.state.value,
+                    capacity_bytes=slot.usage.capacity_bytes if slot.usage else 0,
+                    free_bytes=slot.usage.free_bytes if slot.usage else 0,
+                    reserve_bytes=self.settings.storage.reserve_bytes,
+                    orphan_bytes=self.survey.orphan_bytes.get(slot.name, 0),
+                    missing_segments=self.survey.missing_segments.get(slot.name, 0),
+                )
+                for slot in self._volumes.slots
+            ),
+            clock_synchronized=is_clock_synchronized(),
+            retention_required_s=self.settings.retention.min_days * DAY_S,
+        )
+
+    def health(self) -> Health:
+        """Every enabled camera's newest durable fragment is younger than 30 s, or why not."""
+        now_us = self._clock.utc_us()
+        reasons = {
+            camera.id: self._why_silent(camera)
+            for camera in list(self._cameras.in_service.values())
+            if camera.settings.enabled and not _is_recording(camera, now_us)
+        }
+        return Health(is_healthy=not reasons, reasons=reasons)
+
+    def status(self) -> dict[str, Any]:
+        """What ``xueliang status`` asks the running edge for."""
+        return {
+            "cameras": {
+                camera.id: self._camera_status(camera)
+                for camera in self._cameras.in_service.values()
+            },
+            "volumes": [
+                {
+                    "path": slot.name,
+                    "uuid": slot.uuid,
+                    "state": slot.state.value,
+                    "capacity_bytes": slot.usage.capacity_bytes if slot.usage else 0,
+                    "free_bytes": slot.usage.free_bytes if slot.usage else 0,
+                    "reserve_bytes": self.settings.storage.reserve_bytes,
+                    "error": "" if slot.error is None else slot.error.sentence(),
+                }
+                for slot in self._volumes.slots
+            ],
+        }
+
+    def measure_rates(self) -> None:
+        """To be called every few seconds: bit rate since the last call."""
+        now_us = self._clock.monotonic_us()
+        for camera in self._cameras.in_service.values():
+            received = camera.recorder.received_bytes
+            last_bytes, last_us = self._received.get(camera.id, (received, now_us))
+            if now_us > last_us:
+                rate = (received - last_bytes) * 8 * US_PER_S / (now_us - last_us)
+                self._bits_per_second[camera.id] = rate
+            self._received[camera.id] = (received, now_us)
+
+    def _why_silent(self, camera: CameraInService) -> str:
+        recorder = camera.recorder
+        if recorder.gap_cause is not None:
+            return f"{recorder.gap_cause.value}: {recorder.gap_detail}".rstrip(": ")
+        return "no durable fragment yet"
+
+    def _camera_status(self, camera: CameraInService) -> dict[str, Any]:
+        recorder, told = camera.recorder, camera.description
+        media = recorder.format
+        connection = self._pool.status(camera.id)
+        offset_us = recorder.clock_offset_us
+        return {
+            "state": (State.STOPPED if connection is None else connection.state).value,
+            "cause": None if recorder.gap_cause is None else recorder.gap_cause.value,
+            "detail": recorder.gap_detail,
+            "bits_per_second": round(self._bits_per_second.get(camera.id, 0)),
+            "buffer_bytes": recorder.buffered_bytes,
+            "clock_offset_seconds": None if offset_us is None else round(offset_us / US_PER_S, 3),
+            "codec": None if media is None else media.video.codec.value,
+            "width": None if media is None else media.video.width,
+            "height": None if media is None else media.video.height,
+            "audio": None if media is None or media.audio is None else media.audio.codec.value,
+            "manufacturer": "" if told is None else told.manufacturer[:TOLD_CHARACTERS_MAX],
+            "model": "" if told is None else told.model[:TOLD_CHARACTERS_MAX],
+            "firmware": "" if told is None else told.firmware[:TOLD_CHARACTERS_MAX],
+        }
+
+    def _camera(self, camera: CameraInService) -> CameraSnapshot:
+        recorder, told = camera.recorder, camera.description
+        now_us, now_monotonic_us = self._clock.utc_us(), self._clock.monotonic_us()
+        newest_us = recorder.newest_durable_us
+        rpo_us = self.settings.storage.durability_us
+        connection = self._pool.status(camera.id)
+        backoff_us = 0
+        if connection is not None and connection.state is State.WAITING:
+            backoff_us = max(0, connection.retry_us - now_monotonic_us)
+        # twice the durability interval, and the fragment that was being gathered meanwhile
+        active_us = 2 * rpo_us + (recorder.key_frame_interval_us or US_PER_S)
+        return CameraSnapshot(
+            camera=camera.id,
+            is_up=recorder.is_up(now_monotonic_us),
+            is_recording=newest_us is not None and now_us - newest_us < active_us,
+            newest_durable_us=newest_us,
+            oldest_us=self.survey.oldest_us.get(camera.id),
+            buffer_bytes=recorder.buffered_bytes,
+            backoff_us=backoff_us,
+            key_frame_interval_us=recorder.key_frame_interval_us,
+            clock_offset_us=recorder.clock_offset_us,
+            format=recorder.format,
+            vendor="" if told is None else told.manufacturer,
+            model="" if told is None else told.model,
+            firmware="" if told is None else told.firmware,
+            gb_id="" if camera.settings.gb_id is None else str(camera.settings.gb_id),
+            coverage=self.survey.coverage.get(camera.id, {}),
+        )
+
+
+def _is_recording(camera: CameraInService, now_us: int) -> bool:
+    newest_us = camera.recorder.newest_durable_us
+    return newest_us is not None and now_us - newest_us < RECORDING_MAX_AGE_US
