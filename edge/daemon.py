@@ -36,7 +36,7 @@ from retention.model import US_PER_S, ClockState
 from retention.segmenter import NewRun
 from retention.start import Opened, open_for_recording
 from retention.volume import Volume
-from retention.volumes import Slot, VolumeSet
+from retention.volumes import Slot
 from retention.writer import VolumeWriter
 from retention.writer_ports import VolumeChanged, WriterEvent
 

@@ -1,4 +1,4 @@
-"""``xueliang demo``: simulated cameras, their settings, and the services that record them. Shell."""
+"""``xueliang demo``: simulated cameras, their settings, and the services that record. Shell."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ def _say_where(bind: object, config: Path, cameras: int, *, as_json: bool) -> No
         return
     click.echo(
         f"""
-{cameras} 路模拟摄像机正在录像,按 Ctrl-C 停止。{cameras} simulated cameras are being recorded; Ctrl-C stops.
+{cameras} 路模拟摄像机正在录像,按 Ctrl-C 停止。
+{cameras} simulated cameras are being recorded; Ctrl-C stops.
 
   状态 status     {program} status -c {config}
   时间轴 timeline {program} timeline gate-exit --from {{开始}} --to {{结束}} -c {config}
