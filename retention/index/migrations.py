@@ -1,0 +1,129 @@
+"""The schema of ``index.db``, as numbered steps. Shell.
+
+``PRAGMA user_version`` counts the steps taken. A step that was released is never changed; the
+next one is added below it. Everything here can be rebuilt from the volumes: ``segment`` from the
+files, the rest by applying the journal's entries in order (``retention.index.entries``), but for
+``meta.alive_us``.
+
+Instants are integer microseconds since 1970-01-01T00:00:00Z; spans are half open.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from enum import StrEnum
+
+from retention.index.errors import IndexCorrupt, IndexUnavailable
+from retention.model import ClockState, EndReason, GapCause, SegmentState
+
+#: "XLEI"; SQLite keeps it in the file's header.
+APPLICATION_ID = 0x584C4549
+
+
+def _words(kind: type[StrEnum]) -> str:
+    return ", ".join(f"'{word.value}'" for word in kind)
+
+
+_FIRST = f"""
+-- The cameras that footage is due of.
+CREATE TABLE camera (
+  id TEXT PRIMARY KEY,
+  commissioned_us INTEGER NOT NULL,  -- footage is due from here on
+  removed_us INTEGER                 -- and to here; NULL while in service
+) STRICT, WITHOUT ROWID;
+
+-- The volumes ever attached.
+CREATE TABLE volume (
+  uuid TEXT PRIMARY KEY,             -- of the stamp
+  path TEXT NOT NULL,                -- where it was mounted last
+  attached_us INTEGER NOT NULL       -- when it first was there
+) STRICT, WITHOUT ROWID;
+
+-- A run: segments of one camera session on one clock.
+CREATE TABLE run (
+  run TEXT PRIMARY KEY,              -- 32 hex digits
+  camera TEXT NOT NULL,
+  start_us INTEGER NOT NULL,
+  clock TEXT NOT NULL CHECK (clock IN ({_words(ClockState)})),
+  format TEXT NOT NULL               -- JSON, retention.index.formats
+) STRICT, WITHOUT ROWID;
+CREATE INDEX run_of_camera ON run (camera, start_us);
+
+-- One file each. Its path follows from camera, start_us and number (retention.layout).
+CREATE TABLE segment (
+  camera TEXT NOT NULL,
+  number INTEGER NOT NULL CHECK (number >= 0),  -- rises by one, for ever
+  run TEXT NOT NULL,
+  volume TEXT NOT NULL,              -- volume.uuid
+  start_us INTEGER NOT NULL,
+  end_us INTEGER NOT NULL,           -- of the newest durable fragment while open
+  state TEXT NOT NULL CHECK (state IN ({_words(SegmentState)})),
+  size_bytes INTEGER NOT NULL CHECK (size_bytes >= 0),  -- durable ones while open
+  end_reason TEXT CHECK (end_reason IN ({_words(EndReason)})),  -- NULL while open
+  digest BLOB NOT NULL CHECK (length(digest) IN (0, 32)),  -- empty while open
+  fragments BLOB NOT NULL,           -- retention.fragments; of the durable ones
+  PRIMARY KEY (camera, number),
+  CHECK ((state = 'open') = (end_reason IS NULL)),
+  CHECK (end_us >= start_us)
+) STRICT;
+-- Covers the time line: the fragments' blobs are not touched for it.
+CREATE INDEX segment_time ON segment (camera, start_us, number, end_us);
+CREATE INDEX segment_end ON segment (camera, end_us);
+-- What start-up has to look at, in a table of millions.
+CREATE INDEX segment_unfinished ON segment (camera, number)
+  WHERE state = 'open' OR end_reason = 'io_error';
+
+-- A due but absent span of a second or more.
+CREATE TABLE gap (
+  camera TEXT NOT NULL,
+  start_us INTEGER NOT NULL,
+  end_us INTEGER CHECK (end_us > start_us),  -- NULL while it lasts
+  cause TEXT NOT NULL CHECK (cause IN ({_words(GapCause)})),
+  detail TEXT NOT NULL,              -- for people; may be empty
+  PRIMARY KEY (camera, start_us)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX gap_open ON gap (camera) WHERE end_us IS NULL;
+
+-- The journal's full copy; each volume carries a replica.
+CREATE TABLE journal (
+  seq INTEGER PRIMARY KEY,           -- from 1, without a hole
+  line TEXT NOT NULL                 -- as on the volume, without the line feed
+) STRICT;
+
+-- Single facts: service (the last start or stop, JSON), alive_us.
+CREATE TABLE meta (
+  key TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+STEPS: tuple[str, ...] = (_FIRST,)
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Steps taken; 0 for an empty database.
+
+    Raises:
+        IndexCorrupt: another program's database.
+        IndexUnavailable: a newer program's.
+    """
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    if version and application != APPLICATION_ID:
+        raise IndexCorrupt("the file under the index's name is another program's database")
+    if version > len(STEPS):
+        raise IndexUnavailable(
+            f"the index is of schema {version}, this program knows {len(STEPS)}",
+            hint="install the newer release again, or run: xueliang reindex",
+        )
+    return version
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Take the missing steps, each in a transaction of its own. Raises as schema_version does."""
+    for version in range(schema_version(connection), len(STEPS)):
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{STEPS[version]}\n"
+            f"PRAGMA application_id = {APPLICATION_ID};\n"
+            f"PRAGMA user_version = {version + 1};\nCOMMIT;"
+        )

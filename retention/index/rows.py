@@ -1,0 +1,268 @@
+"""Rows to values and back: every statement that reads the index. Shell (SQL only).
+
+Hot statements are constants; a test asserts that each of them runs on an index.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from retention.fragments import decode_table, encode_table
+from retention.index.formats import format_from_json
+from retention.journal import Entry, parse_line
+from retention.model import (
+    ClockState,
+    EndReason,
+    Gap,
+    GapCause,
+    Run,
+    Segment,
+    SegmentState,
+    Span,
+)
+
+# ruff: noqa: S608 - statements are put together from constants of this module only
+
+_COLUMNS = (
+    "camera, number, run, volume, start_us, end_us, state, size_bytes, end_reason, digest,"
+    " fragments"
+)
+AT_OR_BEFORE = (
+    f"SELECT {_COLUMNS} FROM segment WHERE camera = ? AND start_us <= ?"
+    " ORDER BY start_us DESC, number DESC LIMIT ?"
+)
+AFTER = (
+    f"SELECT {_COLUMNS} FROM segment WHERE camera = ? AND (start_us, number) > (?, ?)"
+    " ORDER BY start_us, number LIMIT ?"
+)
+UNFINISHED = (
+    f"SELECT {_COLUMNS} FROM segment WHERE (state = 'open' OR end_reason = 'io_error')"
+    " ORDER BY camera, number"
+)
+SPANS = (
+    "SELECT start_us, end_us FROM segment WHERE camera = ? AND start_us < ? AND start_us >= ?"
+    " ORDER BY start_us"
+)
+NEXT_SPAN = (
+    "SELECT start_us, end_us FROM segment WHERE camera = ? AND start_us >= ?"
+    " ORDER BY start_us LIMIT 1"
+)
+LAST_SPANS = (
+    "SELECT start_us, end_us FROM segment WHERE camera = ? AND start_us < ?"
+    " ORDER BY start_us DESC LIMIT ?"
+)
+GAPS = (
+    "SELECT camera, start_us, end_us, cause, detail FROM gap"
+    " WHERE camera = ? AND start_us < ? AND (end_us IS NULL OR end_us > ?) ORDER BY start_us"
+)
+OPEN_GAPS = (
+    "SELECT camera, start_us, end_us, cause, detail FROM gap"
+    " WHERE camera = ? AND end_us IS NULL ORDER BY start_us"
+)
+NEWEST = "SELECT max(end_us) FROM segment WHERE camera = ?"
+OLDEST = "SELECT min(start_us) FROM segment WHERE camera = ?"
+
+#: So many segments before an instant are looked at for one that reaches beyond it: runs overlap
+#: where the host's clock was set back.
+OVERLAP_SEGMENTS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraRow:
+    id: str
+    commissioned_us: int
+    removed_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeRow:
+    uuid: str
+    path: str
+    attached_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceMark:
+    """The last start or stop of ``edge``."""
+
+    event: str  # started, stopped
+    boot_id: str
+    at_us: int
+
+
+def segment_of(row: tuple[Any, ...]) -> Segment:
+    return Segment(
+        camera=row[0],
+        number=row[1],
+        run=row[2],
+        volume=row[3],
+        start_us=row[4],
+        end_us=row[5],
+        state=SegmentState(row[6]),
+        size_bytes=row[7],
+        end_reason=None if row[8] is None else EndReason(row[8]),
+        digest=row[9],
+        fragments=decode_table(row[10]),
+    )
+
+
+def segment_row(segment: Segment) -> tuple[Any, ...]:
+    return (
+        segment.camera,
+        segment.number,
+        segment.run,
+        segment.volume,
+        segment.start_us,
+        segment.end_us,
+        segment.state.value,
+        segment.size_bytes,
+        None if segment.end_reason is None else segment.end_reason.value,
+        segment.digest,
+        encode_table(segment.fragments),
+    )
+
+
+def gap_of(row: tuple[Any, ...]) -> Gap:
+    return Gap(camera=row[0], start_us=row[1], end_us=row[2], cause=GapCause(row[3]), detail=row[4])
+
+
+def segment(connection: sqlite3.Connection, camera: str, number: int) -> Segment | None:
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM segment WHERE camera = ? AND number = ?",
+        (camera, number),
+    ).fetchone()
+    return None if row is None else segment_of(row)
+
+
+def segment_at(connection: sqlite3.Connection, camera: str, at_us: int) -> Segment | None:
+    """The segment that holds the instant, else the first one after it."""
+    for row in connection.execute(AT_OR_BEFORE, (camera, at_us, OVERLAP_SEGMENTS)):
+        if row[5] > at_us:
+            return segment_of(row)
+    following = segments_after(connection, camera, at_us, -1, 1)
+    return following[0] if following else None
+
+
+def segments_before(
+    connection: sqlite3.Connection, camera: str, start_us: int, limit: int
+) -> list[Segment]:
+    """Segments that start at or before the instant, the newest first."""
+    return [segment_of(row) for row in connection.execute(AT_OR_BEFORE, (camera, start_us, limit))]
+
+
+def segments_after(
+    connection: sqlite3.Connection, camera: str, start_us: int, number: int, limit: int
+) -> list[Segment]:
+    """Segments behind the place ``(start_us, number)``, in order."""
+    rows = connection.execute(AFTER, (camera, start_us, number, limit))
+    return [segment_of(row) for row in rows]
+
+
+def unfinished_segments(connection: sqlite3.Connection) -> list[Segment]:
+    """Open ones, and those given up by a failing disk."""
+    return [segment_of(row) for row in connection.execute(UNFINISHED)]
+
+
+def spans(connection: sqlite3.Connection, camera: str, from_us: int, to_us: int) -> list[Span]:
+    """What is stored in the window, with the neighbours on both sides."""
+    rows = connection.execute(LAST_SPANS, (camera, from_us, OVERLAP_SEGMENTS)).fetchall()
+    rows += connection.execute(SPANS, (camera, to_us, from_us)).fetchall()
+    rows += connection.execute(NEXT_SPAN, (camera, to_us)).fetchall()
+    return [Span(start_us=start_us, end_us=end_us) for start_us, end_us in rows]
+
+
+def gaps(connection: sqlite3.Connection, camera: str, from_us: int, to_us: int) -> list[Gap]:
+    return [gap_of(row) for row in connection.execute(GAPS, (camera, to_us, from_us))]
+
+
+def open_gaps(connection: sqlite3.Connection, camera: str) -> list[Gap]:
+    return [gap_of(row) for row in connection.execute(OPEN_GAPS, (camera,))]
+
+
+def newest_us(connection: sqlite3.Connection, camera: str) -> int | None:
+    """End of the newest durable footage."""
+    found = connection.execute(NEWEST, (camera,)).fetchone()[0]
+    return None if found is None else int(found)
+
+
+def oldest_us(connection: sqlite3.Connection, camera: str) -> int | None:
+    """Start of the oldest footage kept."""
+    found = connection.execute(OLDEST, (camera,)).fetchone()[0]
+    return None if found is None else int(found)
+
+
+def next_numbers(connection: sqlite3.Connection) -> dict[str, int]:
+    """The next segment number of each camera that has a segment; others begin at 1."""
+    cameras = connection.execute("SELECT id FROM camera UNION SELECT camera FROM run")
+    newest = "SELECT max(number) FROM segment WHERE camera = ?"
+    found = {
+        camera: connection.execute(newest, (camera,)).fetchone()[0]
+        for (camera,) in cameras.fetchall()
+    }
+    return {camera: number + 1 for camera, number in found.items() if number is not None}
+
+
+def cameras(connection: sqlite3.Connection) -> list[CameraRow]:
+    rows = connection.execute("SELECT id, commissioned_us, removed_us FROM camera ORDER BY id")
+    return [CameraRow(id=row[0], commissioned_us=row[1], removed_us=row[2]) for row in rows]
+
+
+def camera(connection: sqlite3.Connection, camera_id: str) -> CameraRow | None:
+    found = [row for row in cameras(connection) if row.id == camera_id]
+    return found[0] if found else None
+
+
+def volumes(connection: sqlite3.Connection) -> list[VolumeRow]:
+    rows = connection.execute("SELECT uuid, path, attached_us FROM volume ORDER BY uuid")
+    return [VolumeRow(uuid=row[0], path=row[1], attached_us=row[2]) for row in rows]
+
+
+def run(connection: sqlite3.Connection, run_id: str) -> Run | None:
+    row = connection.execute(
+        "SELECT run, camera, start_us, clock, format FROM run WHERE run = ?", (run_id,)
+    ).fetchone()
+    if row is None:
+        return None
+    return Run(
+        run=row[0],
+        camera=row[1],
+        start_us=row[2],
+        clock=ClockState(row[3]),
+        format=format_from_json(json.loads(row[4])),
+    )
+
+
+def meta(connection: sqlite3.Connection, key: str) -> str | None:
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def service_mark(connection: sqlite3.Connection) -> ServiceMark | None:
+    text = meta(connection, "service")
+    if text is None:
+        return None
+    found = json.loads(text)
+    return ServiceMark(event=found["event"], boot_id=found["boot"], at_us=found["at_us"])
+
+
+def alive_us(connection: sqlite3.Connection) -> int | None:
+    """When ``edge`` last said that it lives."""
+    text = meta(connection, "alive_us")
+    return None if text is None else int(text)
+
+
+def last_entry(connection: sqlite3.Connection) -> Entry | None:
+    row = connection.execute("SELECT line FROM journal ORDER BY seq DESC LIMIT 1").fetchone()
+    return None if row is None else parse_line(row[0].encode())
+
+
+def journal_lines(connection: sqlite3.Connection, after_seq: int = 0) -> Iterator[bytes]:
+    """The journal's lines behind ``after_seq``, without line feeds."""
+    for (line,) in connection.execute(
+        "SELECT line FROM journal WHERE seq > ? ORDER BY seq", (after_seq,)
+    ):
+        yield line.encode()

@@ -1,0 +1,288 @@
+"""The ledger: runs, gaps and service marks, each told to journal and index. Shell.
+
+Used from one thread (the event loop of ``edge``) and never waits. An entry is signed, queued for
+the index, and handed to the volumes (the sinks) once the index has it: so a volume that was away
+is never ahead of the index. An index that fails or hangs does not hold the volumes back: then they
+get the entry at the second :meth:`Ledger.alive` after it at the latest, and the index takes it
+from here when it answers again, or from a volume at the next start.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from retention.index import rows
+from retention.index.entries import add_entries
+from retention.index.formats import run_to_json
+from retention.index.write import IndexWriter, put_alive
+from retention.journal import Entry, Journal, Kind
+from retention.model import GAP_MIN_US, Gap, GapCause, Run
+
+log = logging.getLogger(__name__)
+
+#: Where an entry's line goes (with its line feed); must not block.
+Sink = Callable[[bytes], None]
+
+#: Entries that an index which does not answer may owe; older ones are on the volumes.
+PENDING_ENTRIES_MAX = 50_000
+DETAIL_CHARACTERS_MAX = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """How a camera stands at start: what is accounted for, and the gap open from there."""
+
+    covered_until_us: int
+    open_gap: Gap | None
+
+
+class Ledger:
+    """Facade of journal and index for who records.
+
+    Args:
+        journal: continued from the newest entry (see :func:`retention.startup.open_index`).
+    """
+
+    def __init__(self, index: IndexWriter, journal: Journal) -> None:
+        self._index = index
+        self._journal = journal
+        self._sinks: list[Sink] = []
+        self._lock = threading.Lock()  # the index thread hands on, too
+        self._uncommitted: deque[Entry] = deque()
+        self._unsent: deque[Entry] = deque()
+        self._seq_at_alive = 0
+
+    def add_sink(self, sink: Sink) -> None:
+        """From now on every entry goes there, too; replicas catch up by retention.replica."""
+        with self._lock:
+            self._sinks.append(sink)
+
+    def remove_sink(self, sink: Sink) -> None:
+        with self._lock:
+            if sink in self._sinks:
+                self._sinks.remove(sink)
+
+    # What is told --------------------------------------------------------------------------
+
+    def key_used(self, at_us: int) -> Future[int]:
+        """The journal's key comes into use; the first entry that it signs."""
+        return self._record(Kind.KEY, self._journal.key_data(), at_us)
+
+    def camera_commissioned(self, camera: str, at_us: int) -> Future[int]:
+        """Footage of ``camera`` is due from now on. The absence of one that comes back is a gap
+        with cause ``config``; no effect on one that is in service."""
+        return self._record(Kind.CAMERA, {"event": "commissioned", "camera": camera}, at_us)
+
+    def camera_removed(self, camera: str, at_us: int) -> Future[int]:
+        """No footage of ``camera`` is due any more."""
+        return self._record(Kind.CAMERA, {"event": "removed", "camera": camera}, at_us)
+
+    def volume_attached(self, uuid: str, path: str, at_us: int) -> Future[int]:
+        return self._record(Kind.VOLUME, {"uuid": uuid, "path": path}, at_us)
+
+    def run_started(self, run: Run) -> Future[int]:
+        return self._record(Kind.RUN, run_to_json(run), run.start_us)
+
+    def gap_opened(
+        self, camera: str, start_us: int, cause: GapCause, detail: str = ""
+    ) -> Future[int]:
+        data = {"event": "opened", "camera": camera, "start_us": start_us}
+        return self._record(
+            Kind.GAP, {**data, "cause": cause.value, "detail": _plain(detail)}, start_us
+        )
+
+    def gap_closed(self, camera: str, start_us: int, end_us: int) -> Future[int]:
+        """The gap that began at ``start_us`` ends; one shorter than a second is forgotten."""
+        data = {"event": "closed", "camera": camera, "start_us": start_us, "end_us": end_us}
+        return self._record(Kind.GAP, data, end_us)
+
+    def gap(
+        self, camera: str, start_us: int, end_us: int, cause: GapCause, detail: str = ""
+    ) -> Future[int]:
+        """A gap that is over already."""
+        data = {"event": "gap", "camera": camera, "start_us": start_us, "end_us": end_us}
+        return self._record(
+            Kind.GAP, {**data, "cause": cause.value, "detail": _plain(detail)}, end_us
+        )
+
+    def footage_found(self, camera: str, start_us: int, end_us: int, at_us: int) -> Future[int]:
+        """Footage turned up where a gap stood that nobody saw: the gap is cut there."""
+        data = {"event": "found", "camera": camera, "start_us": start_us, "end_us": end_us}
+        return self._record(Kind.GAP, data, at_us)
+
+    def service_stopped(self, boot_id: str, at_us: int) -> Future[int]:
+        """A clean end; the last thing told, when everything is durable."""
+        return self._record(Kind.SERVICE, {"event": "stopped", "boot": boot_id}, at_us)
+
+    def alive(self, now_us: int) -> None:
+        """``edge`` lives; to be said every few seconds. Also pushes what is held up."""
+        self._index.submit(lambda connection: put_alive(connection, now_us))
+        with self._lock:
+            self._send(self._seq_at_alive)
+            self._seq_at_alive = self._journal.head.seq
+            owes = bool(self._uncommitted)
+        if owes:
+            self._push()
+
+    def flushed(self) -> Future[int]:
+        """Answers once everything told so far is in the index."""
+        return self._push()
+
+    # Start ---------------------------------------------------------------------------------
+
+    def begin_service(
+        self, cameras: Iterable[str], boot_id: str, now_us: int
+    ) -> dict[str, Account]:
+        """Mark the start, and open a gap from where each camera's account ends. Waits for the
+        index; to be called once, after recovery, before anything is recorded.
+
+        Cameras that are new or came back are commissioned, those that are not listed any more are
+        marked removed.
+
+        Raises:
+            IndexUnavailable: the index does not answer.
+        """
+        wanted = list(cameras)
+        self.flushed().result()
+        mark, alive_us, known = self._index.submit(
+            lambda connection: (
+                rows.service_mark(connection),
+                rows.alive_us(connection),
+                {row.id: row for row in rows.cameras(connection)},
+            )
+        ).result()
+        cause = cause_of_absence(mark, boot_id)
+        if mark is not None:
+            alive_us = max(alive_us or 0, mark.at_us)
+        alive_us = None if alive_us is None else min(alive_us, now_us)
+        accounts = {}
+        for camera in wanted:
+            row = known.get(camera)
+            if row is None or row.removed_us is not None:
+                accounts[camera] = self._enter(camera, now_us)
+            else:
+                accounts[camera] = self._go_on(row, cause, alive_us, now_us)
+        for row in known.values():
+            if row.id not in accounts and row.removed_us is None:
+                self._leave(row, cause, alive_us, now_us)
+        self._record(Kind.SERVICE, {"event": "started", "boot": boot_id}, now_us).result()
+        return accounts
+
+    def _enter(self, camera: str, now_us: int) -> Account:
+        self.camera_commissioned(camera, now_us)
+        return Account(covered_until_us=now_us, open_gap=None)
+
+    def _go_on(
+        self, row: rows.CameraRow, cause: GapCause, alive_us: int | None, now_us: int
+    ) -> Account:
+        covered_us = self._settle(row, alive_us, now_us)
+        if now_us - covered_us < GAP_MIN_US:
+            return Account(covered_until_us=covered_us, open_gap=None)
+        self.gap_opened(row.id, covered_us, cause)
+        gap = Gap(camera=row.id, start_us=covered_us, end_us=None, cause=cause)
+        return Account(covered_until_us=covered_us, open_gap=gap)
+
+    def _leave(
+        self, row: rows.CameraRow, cause: GapCause, alive_us: int | None, now_us: int
+    ) -> None:
+        """A camera that the settings do not name any more: due until the service last ran."""
+        covered_us = self._settle(row, alive_us, now_us)
+        self.camera_removed(row.id, covered_us)
+
+    def _settle(self, row: rows.CameraRow, alive_us: int | None, now_us: int) -> int:
+        """Close what the last life left open; until when the camera is accounted for."""
+        standing = self._index.submit(lambda connection: _standing(connection, row.id)).result()
+        covered_us = max(row.commissioned_us, standing.newest_us or 0, standing.gap_end_us or 0)
+        for start_us, footage_us in standing.open_gaps:
+            # It ended where footage begins behind it, else it lasted as long as anybody saw.
+            end_us = footage_us if footage_us is not None else max(alive_us or 0, start_us)
+            end_us = min(end_us, max(now_us, start_us))
+            self.gap_closed(row.id, start_us, end_us)
+            covered_us = max(covered_us, end_us if end_us - start_us >= GAP_MIN_US else 0)
+        return covered_us
+
+    # Inside --------------------------------------------------------------------------------
+
+    def _record(self, kind: Kind, data: dict[str, Any], at_us: int) -> Future[int]:
+        entry = self._journal.entry(kind, data, at_us)
+        with self._lock:
+            self._uncommitted.append(entry)
+            self._unsent.append(entry)
+            if len(self._uncommitted) > PENDING_ENTRIES_MAX:
+                self._uncommitted.popleft()  # the rest waits for the next start, too
+                self._send(entry.seq)
+        return self._push()
+
+    def _push(self) -> Future[int]:
+        """Offer the index what it is owed; when it has answered, the volumes get it."""
+        seq = self._journal.head.seq
+        future = self._index.submit(self._commit)
+        future.add_done_callback(lambda done: self._committed(done, seq))
+        return future
+
+    def _commit(self, connection: sqlite3.Connection) -> int:
+        """In the index thread: add what is owed; the newest entry in the index afterwards."""
+        with self._lock:
+            owed = list(self._uncommitted)
+        return add_entries(connection, owed)
+
+    def _committed(self, future: Future[int], seq: int) -> None:
+        error = future.exception()
+        with self._lock:
+            if error is None:
+                committed = future.result()
+                while self._uncommitted and self._uncommitted[0].seq <= committed:
+                    self._uncommitted.popleft()
+                self._send(committed)
+            else:
+                self._send(seq)
+        if error is not None:
+            log.error("ledger_not_in_index", extra={"seq": seq, "error": str(error)})
+
+    def _send(self, until_seq: int) -> None:
+        """Hand the volumes what they have not got up to ``until_seq``; the lock is held."""
+        while self._unsent and self._unsent[0].seq <= until_seq:
+            line = self._unsent.popleft().line + b"\n"
+            for sink in self._sinks:
+                sink(line)
+
+
+def cause_of_absence(mark: rows.ServiceMark | None, boot_id: str) -> GapCause:
+    """Why nothing was recorded since the last service mark."""
+    if mark is not None and mark.event == "stopped":
+        return GapCause.SERVICE_STOPPED
+    if mark is not None and mark.boot_id != boot_id:
+        return GapCause.POWER_LOST
+    return GapCause.SERVICE_CRASHED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    newest_us: int | None
+    gap_end_us: int | None
+    open_gaps: tuple[tuple[int, int | None], ...]  # start, and where footage begins behind it
+
+
+def _standing(connection: sqlite3.Connection, camera: str) -> _Standing:
+    ends = "SELECT max(end_us) FROM gap WHERE camera = ?"
+    behind = "SELECT min(start_us) FROM segment WHERE camera = ? AND start_us >= ?"
+    return _Standing(
+        newest_us=rows.newest_us(connection, camera),
+        gap_end_us=connection.execute(ends, (camera,)).fetchone()[0],
+        open_gaps=tuple(
+            (gap.start_us, connection.execute(behind, (camera, gap.start_us)).fetchone()[0])
+            for gap in rows.open_gaps(connection, camera)
+        ),
+    )
+
+
+def _plain(text: str) -> str:
+    """Whatever a peer said, as text that every encoder takes, cut short."""
+    return text.encode("utf-8", "replace").decode()[:DETAIL_CHARACTERS_MAX]
