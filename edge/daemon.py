@@ -8,6 +8,7 @@ coverage, reconciliation) are jobs in threads.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -170,6 +171,7 @@ class _Edge:
             stack.callback(server.close)
             cameras.start(settings.camera, opened.accounts, opened.next_numbers)
             self._metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
+            gc.freeze()  # what stands now stays: no collection looks at it again
             log.info("edge_started", extra={"cameras": len(settings.camera)})
             jobs = self._schedule(opened)
             stack.callback(jobs.shutdown, wait=False)

@@ -84,6 +84,16 @@ class _Unwritten:
     sealed: EndReason | None = None
 
 
+class _Counters:
+    """What one track sent; the labels looked up once, for they are raised at each unit."""
+
+    def __init__(self, metrics: EdgeMetrics, camera: str, track: Track) -> None:
+        labels = (camera, STREAM, track.value)
+        self.bytes = metrics.received_bytes.labels(*labels)
+        self.frames = metrics.received_frames.labels(*labels)
+        self.key_frames = metrics.key_frames.labels(*labels)
+
+
 class CameraRecorder:
     """Takes one camera's events (``edge.camera.pool``) and its volumes' answers.
 
@@ -116,6 +126,7 @@ class CameraRecorder:
         self._sinks = sinks
         self._ledger = ledger
         self._metrics = metrics
+        self._counters = {track: _Counters(metrics, camera, track) for track in Track}
         self._clock = clock
         self._buffer_bytes = buffer_bytes
         self._run_clock = RunClock()
@@ -143,8 +154,8 @@ class CameraRecorder:
                 self._metrics.clock_steps.labels(direction).inc()
             skipped = self._segmenter.dropped_units
             self._carry_out(self._segmenter.feed(placement.unit, placement.new_run))
-            skipped = self._segmenter.dropped_units - skipped
-            self._metrics.skipped_frames.labels(self.camera, STREAM).inc(skipped)
+            if self._segmenter.dropped_units > skipped:
+                self._metrics.skipped_frames.labels(self.camera, STREAM).inc()
 
     def camera_time(self, offset_us: int) -> None:
         self.clock_offset_us = offset_us
@@ -170,15 +181,15 @@ class CameraRecorder:
                 self._move_on(number)
 
     def _count(self, received: ReceivedUnit) -> None:
-        labels = (self.camera, STREAM, received.track.value)
+        counters = self._counters[received.track]
         self.received_bytes += len(received.data)
-        self._metrics.received_bytes.labels(*labels).inc(len(received.data))
-        self._metrics.received_frames.labels(*labels).inc()
+        counters.bytes.inc(len(received.data))
+        counters.frames.inc()
         if received.is_damaged:
             self._metrics.damaged_frames.labels(self.camera, STREAM).inc()
         self._last_media_us = received.arrival_monotonic_us
         if received.is_key and received.track is Track.VIDEO:
-            self._metrics.key_frames.labels(*labels).inc()
+            counters.key_frames.inc()
 
     # What the segmenter decides --------------------------------------------------------------
 

@@ -63,6 +63,23 @@ class PictureBuilder:
         self._picture: _Picture | None = None
         self.lost = 0
 
+    def go_on(self, data: bytes) -> bool:
+        """Takes a piece of the same time stamp as the last one; False if :meth:`feed` must.
+
+        A large picture comes in dozens of pieces, and all but the first have no start code: they
+        are the middle of a fragmented NAL unit.
+        """
+        picture = self._picture
+        if (
+            picture is None
+            or data.startswith(b"\x00\x00")
+            or picture.size_bytes + len(data) > MAX_PICTURE_BYTES
+        ):
+            return False
+        picture.parts.append(data)
+        picture.size_bytes += len(data)
+        return True
+
     def feed(self, piece: Piece) -> list[ReceivedUnit]:
         """Takes the next piece; the units that it ends (none or one)."""
         ended = self.flush() if self._ends_picture(piece) else []

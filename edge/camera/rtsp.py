@@ -143,6 +143,7 @@ class _Reader:
         self._clock = clock
         self._stall_us = int(request.stall_timeout_s * US_PER_S)
         self._video, video_codec = _video_stream(container)
+        self._video_scale = _scale_of(self._video)
         self._builder = PictureBuilder(video_codec)
         self._formats = FormatTracker(video_codec, self._video.codec_context.extradata or b"")
         self._audio = _audio_stream(container) if request.audio else None
@@ -156,7 +157,14 @@ class _Reader:
 
     def messages(self, is_stopping: Callable[[], bool]) -> Iterator[Message]:
         wanted = [self._video] if self._audio is None else [self._video, self._audio]
+        video_index, builder = self._video.index, self._builder
+        pts: int | None = None  # of the last piece of video
         for packet in self._container.demux(wanted):
+            if packet.pts == pts and packet.stream_index == video_index and not packet.is_corrupt:
+                if builder.go_on(bytes(packet)):
+                    continue
+            elif packet.stream_index == video_index:
+                pts = packet.pts
             now_us = self._clock.monotonic_us()
             for message in self._take(packet, now_us):
                 self._said_us = now_us
@@ -192,7 +200,7 @@ class _Reader:
             yield from self._camera_time(packet, now_us)
             piece = Piece(
                 data=bytes(packet),
-                media_us=_media_us(packet),
+                media_us=_media_us(packet, self._video_scale),
                 arrival_utc_us=self._clock.utc_us(),
                 arrival_monotonic_us=now_us,
                 is_corrupt=packet.is_corrupt,
@@ -216,7 +224,7 @@ class _Reader:
         audio = self._audio_format
         assert audio is not None
         data = bytes(packet)
-        media_us = _media_us(packet)
+        media_us = _media_us(packet, _scale_of(packet.stream))
         if media_us is None:
             media_us = self._audio_next_us
         samples = AAC_FRAME_SAMPLES if audio.codec is Codec.AAC else len(data) // audio.channels
@@ -244,11 +252,16 @@ class _Reader:
                     yield CameraTime(offset_us=camera_us - self._clock.utc_us())
 
 
-def _media_us(packet: Packet[Stream]) -> int | None:
-    if packet.pts is None:
-        return None
-    base = packet.time_base
-    return packet.pts * US_PER_S * base.numerator // base.denominator
+def _scale_of(stream: Stream) -> tuple[int, int]:
+    """What a time stamp of the stream is multiplied with and divided by to give microseconds."""
+    base = stream.time_base
+    assert base is not None
+    return US_PER_S * base.numerator, base.denominator
+
+
+def _media_us(packet: Packet[Stream], scale: tuple[int, int]) -> int | None:
+    pts = packet.pts
+    return None if pts is None else pts * scale[0] // scale[1]
 
 
 def _video_stream(container: InputContainer) -> tuple[VideoStream, Codec]:

@@ -5,6 +5,7 @@ It holds one socket and one connection, no file, and no secret but this camera's
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 from types import FrameType
@@ -13,11 +14,13 @@ from edge.camera.errors import CameraError
 from edge.camera.messages import StreamRequest
 from edge.camera.rtsp import read_stream
 from retention.clock import Clock, SystemClock
-from retention.framing import Connected, Ended, Heartbeat, Message, encode
+from retention.framing import Connected, Ended, Heartbeat, Message, Unit, encode
 from retention.model import GapCause
 
 SEND_BUFFER_BYTES = 2 * 1024 * 1024
 REQUEST_TIMEOUT_S = 10.0
+#: Units of this long go to the parent together.
+GATHER_US = 100_000
 
 
 class _Stop:
@@ -35,6 +38,7 @@ class _Stop:
 
 def run(parent: socket.socket) -> int:
     """Serves the one request that comes over ``parent``; the exit status."""
+    gc.disable()  # nothing here makes cycles, and a child that grows is replaced
     stop = _Stop()
     signal.signal(signal.SIGTERM, stop.on_signal)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the parent's to act on
@@ -67,6 +71,7 @@ def _exactly(parent: socket.socket, count: int) -> bytes:
 def _serve(request: StreamRequest, parent: socket.socket, clock: Clock, stop: _Stop) -> Ended:
     """Tries each address in order; the first that plays is the session."""
     error = CameraError(GapCause.CONFIG, "no stream address is known")
+    outbox = _Outbox(parent)
     for candidate in range(len(request.source.urls)):
         if stop():
             break
@@ -75,9 +80,11 @@ def _serve(request: StreamRequest, parent: socket.socket, clock: Clock, stop: _S
         try:
             for message in read_stream(request, candidate, clock, stop):
                 connected = connected or isinstance(message, Connected)
-                _send(parent, message)
+                outbox.add(message)
         except CameraError as failure:
             error = failure
+        finally:
+            outbox.send()
         if connected:
             break
     if stop():
@@ -85,5 +92,25 @@ def _serve(request: StreamRequest, parent: socket.socket, clock: Clock, stop: _S
     return Ended(cause=error.cause, detail=error.detail)
 
 
-def _send(parent: socket.socket, message: Message) -> None:
-    parent.sendall(encode(message))
+class _Outbox:
+    """Sends units a few at a time: most of what a unit costs the parent is that it wakes up."""
+
+    def __init__(self, parent: socket.socket) -> None:
+        self._parent = parent
+        self._waiting: list[bytes] = []
+        self._since_us = 0
+
+    def add(self, message: Message) -> None:
+        self._waiting.append(encode(message))
+        if isinstance(message, Unit):
+            arrival_us = message.unit.arrival_monotonic_us
+            if len(self._waiting) == 1:
+                self._since_us = arrival_us
+            if arrival_us - self._since_us < GATHER_US:
+                return
+        self.send()
+
+    def send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._parent.sendall(b"".join(waiting))
