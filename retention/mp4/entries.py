@@ -57,7 +57,7 @@ def audio_entry(audio: AudioFormat) -> bytes:
         b"\x00\x10",  # bits of a decoded sample
         bytes(4),
         (rate << 16).to_bytes(4, "big"),
-        _esds(audio.config) if audio.codec is Codec.AAC else b"",
+        _esds(audio.config) if audio.codec is Codec.AAC else _channel_layout(audio.channels),
     )
 
 
@@ -106,6 +106,14 @@ def _hevc_configuration(video: VideoFormat, sps: Sps) -> bytes:
         record.append(0x80 | kind)
         record += len(nals).to_bytes(2, "big") + _with_lengths(nals)
     return bytes(record)
+
+
+def _channel_layout(channels: int) -> bytes:
+    """QuickTime's ``chan`` for mono and stereo, without which players have to guess."""
+    if channels > 2:
+        return b""
+    tag = (99 + channels) << 16 | channels  # kAudioChannelLayoutTag_Mono, _Stereo
+    return full_box(b"chan", 0, 0, tag.to_bytes(4, "big") + bytes(8))
 
 
 def _with_lengths(nals: list[bytes]) -> bytes:

@@ -14,6 +14,7 @@ from retention.mp4.boxes import (
     HEADER_UUID,
     MAX_HEAD_BYTES,
     MAX_INSTANT_US,
+    VIDEO_LEAD,
     VIDEO_TIMESCALE,
     VIDEO_TRACK,
     SegmentCorrupt,
@@ -180,6 +181,7 @@ def _video_track(created: bytes, video: VideoFormat) -> bytes:
     return box(
         b"trak",
         _tkhd(created, VIDEO_TRACK, b"\x00\x00", size),
+        _edit_list(),
         box(
             b"mdia",
             _mdhd(created, VIDEO_TIMESCALE),
@@ -220,6 +222,13 @@ def _tkhd(created: bytes, track: int, volume: bytes, size: bytes) -> bytes:
         created + track.to_bytes(4, "big") + bytes(4 + 8 + 8 + 2 + 2),
         volume + bytes(2) + _MATRIX + size,
     )
+
+
+def _edit_list() -> bytes:
+    """The whole track from ``VIDEO_LEAD`` on; duration 0 says that fragments follow (8.6.6)."""
+    media_time = VIDEO_LEAD.to_bytes(8, "big")
+    rate = b"\x00\x01\x00\x00"
+    return box(b"edts", full_box(b"elst", 1, 0, (1).to_bytes(4, "big"), bytes(8), media_time, rate))
 
 
 def _mdhd(created: bytes, timescale: int) -> bytes:

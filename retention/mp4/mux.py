@@ -1,9 +1,10 @@
 """Fragments of a segment file: one ``moof`` and its ``mdat``, samples byte for byte. Core.
 
-A sample's decode time is derived: the presentation times of the fragment in ascending order are
-given to its pictures in the order of arrival, made strictly rising also across fragments, and the
-difference stands in ``trun`` (version 1, signed). So times of presentation are exact whatever the
-camera's order of pictures, and nothing need be known of the stream's reordering beforehand.
+A picture's decode time is derived (mp4.decode_times) and stands in ``tfdt`` and the durations; how
+much later it is shown stands in ``trun``. The video's media time runs ``VIDEO_LEAD`` ahead, which
+its edit list takes back: room for the decode times before the first picture is shown. A picture
+that would be shown before its decode time (leading pictures of a segment that begins in an open
+GOP; they cannot be decoded there) is shown at it by players, and keeps its own time in our note.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from retention.mp4.boxes import (
     MAX_INSTANT_US,
     MAX_MDAT_BYTES,
     MAX_MOOF_BYTES,
+    VIDEO_LEAD,
     VIDEO_TRACK,
     box,
     full_box,
 )
+from retention.mp4.decode_times import DecodeTimes
 from retention.mp4.entries import audio_frame_samples
 from retention.mp4.header import header_bytes
 from retention.mp4.note import CRC_BYTES, FragmentNote, note_box
@@ -52,6 +55,7 @@ class _Sample:
     decode: int
     duration: int
     offset: int
+    early: int  # what the offset, which is never negative, leaves out
     size_bytes: int
     is_key: bool
 
@@ -63,15 +67,15 @@ class Muxer:
     that raises leaves the muxer as it was.
     """
 
-    __slots__ = ("_audio_next", "_sequence", "_video_next", "header", "segment")
+    __slots__ = ("_audio_next", "_sequence", "_video_times", "header", "segment")
 
     def __init__(self, segment: SegmentHeader) -> None:
         """Raises ValueError for a header that no file can hold (mp4.header)."""
         self.segment = segment
         self.header = header_bytes(segment)
         self._sequence = 0
-        #: The least decode time that the next fragment may take; of audio also the one due.
-        self._video_next = 0
+        self._video_times = DecodeTimes()
+        #: The least decode time that the next audio may take, and the one due.
         self._audio_next = (0, 0)
 
     def fragment(self, fragment: Fragment) -> bytes:
@@ -84,12 +88,13 @@ class Muxer:
         video = [unit for unit in fragment.units if unit.track is Track.VIDEO]
         audio = [unit for unit in fragment.units if unit.track is Track.AUDIO]
         self._check(fragment, audio)
-        pictures = self._video_samples(video, fragment.end_us) if video else []
-        frames, audio_next = self._audio_samples(audio) if audio else ([], self._audio_next)
+        pictures, video_times = self._video_samples(video, fragment.end_us)
+        frames, audio_next = self._audio_samples(audio)
         note = FragmentNote(
             start_us=fragment.start_us,
             end_us=fragment.end_us,
             is_key=fragment.is_key,
+            early=tuple((at, one.early) for at, one in enumerate(pictures) if one.early),
             audio=self._interleaving(fragment.units, frames),
         )
         moof = _moof(self._sequence + 1, pictures, frames, note_box(note))
@@ -97,8 +102,7 @@ class Muxer:
             raise FragmentUnfit(f"a fragment has {len(fragment.units)} units, too many for a file")
         media = box(b"mdat", *(unit.data for unit in video), *(unit.data for unit in audio))
         self._sequence += 1
-        if pictures:
-            self._video_next = pictures[-1].decode + 1
+        self._video_times = video_times
         self._audio_next = audio_next
         head = moof[:-CRC_BYTES]
         return b"".join((head, zlib.crc32(media, zlib.crc32(head)).to_bytes(4, "big"), media))
@@ -116,37 +120,41 @@ class Muxer:
         if fragment.size_bytes > MAX_MDAT_BYTES - 8:
             raise FragmentUnfit(f"a fragment has {fragment.size_bytes} bytes, too many for a file")
 
-    def _video_samples(self, units: list[AccessUnit], end_us: int) -> list[_Sample]:
-        start_us = self.segment.start_us
-        decode = []
-        least = self._video_next
-        for pts_us in sorted(unit.pts_us for unit in units):
-            decode.append(max(least, pts_us - start_us))
-            least = decode[-1] + 1
-        # what follows the last picture has no other unit to be late for: cut, not refused
-        decode.append(max(least, min(end_us - start_us, decode[-1] + _MOST_TICKS)))
+    def _video_samples(
+        self, units: list[AccessUnit], end_us: int
+    ) -> tuple[list[_Sample], DecodeTimes]:
+        if not units:
+            return [], self._video_times
+        origin_us = self.segment.start_us - VIDEO_LEAD
+        shown = [unit.pts_us - origin_us for unit in units]
+        # nothing need be told from the end of a hole behind the last picture: cut, not refused
+        end = min(end_us - origin_us, max(shown) + _MOST_TICKS // 2)
+        decode, times = self._video_times.assign(shown, end)
         samples = [
             _Sample(
                 decode=at,
                 duration=following - at,
-                offset=unit.pts_us - start_us - at,
+                offset=max(0, time - at),
+                early=min(0, time - at),
                 size_bytes=len(unit.data),
                 is_key=unit.is_key,
             )
-            for unit, (at, following) in zip(units, pairwise(decode), strict=True)
+            for unit, time, (at, following) in zip(units, shown, pairwise(decode), strict=True)
         ]
-        if any(abs(one.offset) > _MOST_TICKS or one.duration > _MOST_TICKS for one in samples):
+        if any(max(one.offset, one.duration) > _MOST_TICKS for one in samples):
             raise FragmentUnfit("a fragment's pictures lie more than half an hour apart")
-        return samples
+        return samples, times
 
     def _audio_samples(self, units: list[AccessUnit]) -> tuple[list[_Sample], tuple[int, int]]:
         audio = self.segment.format.audio
-        assert audio is not None  # _check
-        stray = max(1, _AUDIO_STRAY_US * audio.sample_rate_hz // US_PER_S)
+        if not units or audio is None:
+            return [], self._audio_next
+        rate_hz = audio.sample_rate_hz
+        stray = max(1, _AUDIO_STRAY_US * rate_hz // US_PER_S)
         least, due = self._audio_next
         decode = []
         for unit in units:
-            wall = (unit.pts_us - self.segment.start_us) * audio.sample_rate_hz // US_PER_S
+            wall = (unit.pts_us - self.segment.start_us) * rate_hz // US_PER_S
             decode.append(max(least, due if abs(wall - due) <= stray else wall))
             least = decode[-1] + 1
             due = decode[-1] + audio_frame_samples(audio, len(unit.data))
@@ -155,6 +163,7 @@ class Muxer:
                 decode=at,
                 duration=following - at,
                 offset=0,
+                early=0,
                 size_bytes=len(unit.data),
                 is_key=True,
             )
@@ -210,7 +219,7 @@ def _video_traf(samples: list[_Sample], data_offset: int) -> bytes:
     words: list[int] = []
     for one in samples:
         flags = SYNC_SAMPLE if one.is_key else OTHER_SAMPLE
-        words += (one.duration, one.size_bytes, flags, one.offset & 0xFFFFFFFF)
+        words += (one.duration, one.size_bytes, flags, one.offset)
     return _traf(VIDEO_TRACK, samples, TRUN_VIDEO, data_offset, words)
 
 
@@ -228,7 +237,7 @@ def _traf(
         full_box(b"tfdt", 1, 0, samples[0].decode.to_bytes(8, "big")),
         full_box(
             b"trun",
-            1,
+            0,
             flags,
             struct.pack(f">Ii{len(words)}I", len(samples), data_offset, *words),
         ),

@@ -8,13 +8,20 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from retention.model import AccessUnit, SegmentHeader, Track
-from retention.mp4.boxes import AUDIO_TRACK, VIDEO_TRACK, SegmentCorrupt, children, read_head
+from retention.mp4.boxes import (
+    AUDIO_TRACK,
+    VIDEO_LEAD,
+    VIDEO_TRACK,
+    SegmentCorrupt,
+    children,
+    read_head,
+)
 from retention.mp4.mux import SYNC_SAMPLE, TFHD_FLAGS, TRUN_AUDIO, TRUN_VIDEO, ticks_to_us
 from retention.mp4.note import CRC_BYTES, FragmentNote, parse_note
 
 _LAYOUTS = {
-    (VIDEO_TRACK, 1 << 24 | TRUN_VIDEO): ">IIIi",  # duration, size, flags, composition offset
-    (AUDIO_TRACK, 1 << 24 | TRUN_AUDIO): ">II",  # duration, size
+    (VIDEO_TRACK, TRUN_VIDEO): ">IIII",  # duration, size, flags, composition offset
+    (AUDIO_TRACK, TRUN_AUDIO): ">II",  # duration, size
 }
 
 
@@ -52,7 +59,7 @@ def read_units(fragment: bytes, header: SegmentHeader) -> list[AccessUnit]:
     if crc != int.from_bytes(moof[-CRC_BYTES:], "big"):
         raise SegmentCorrupt("a fragment's bytes have changed")
     found = parse_moof(moof)
-    video = _video_units(fragment, header, found.tracks.get(VIDEO_TRACK))
+    video = _video_units(fragment, header, found.note, found.tracks.get(VIDEO_TRACK))
     audio = _audio_units(fragment, header, found.note, found.tracks.get(AUDIO_TRACK))
     return _interleaved(video, audio, found.note)
 
@@ -97,21 +104,22 @@ def _parse_traf(payload: bytes) -> tuple[int, Samples]:
 
 
 def _video_units(
-    fragment: bytes, header: SegmentHeader, samples: Samples | None
+    fragment: bytes, header: SegmentHeader, note: FragmentNote, samples: Samples | None
 ) -> list[AccessUnit]:
     if samples is None:
         return []
-    start_us = header.start_us + samples.decode
+    early = dict(note.early)
+    start_us = header.start_us + samples.decode - VIDEO_LEAD
     times_us = accumulate((words[0] for words in samples.words), initial=start_us)
     return [
         AccessUnit(
             track=Track.VIDEO,
-            pts_us=decode_us + offset,
+            pts_us=decode_us + offset + early.get(index, 0),
             is_key=flags == SYNC_SAMPLE,
             data=data,
         )
-        for data, decode_us, (_, _, flags, offset) in zip(
-            _data(fragment, samples), times_us, samples.words, strict=False
+        for index, (data, decode_us, (_, _, flags, offset)) in enumerate(
+            zip(_data(fragment, samples), times_us, samples.words, strict=False)
         )
     ]
 

@@ -1,0 +1,57 @@
+"""Decode times of pictures, derived from when they are shown and the order they came in. Core.
+
+Where up to ``k`` pictures come before one that is shown earlier (B-frames), the stream needs ``k``
+pictures of delay: the n-th picture is decoded at the smallest of the first ``n`` shown times that
+is still free, the first ``k`` at times made up before. So decode times rise, no picture is decoded
+after it is shown, and a cut between any two pictures changes nothing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappushpop
+
+#: Pictures that may wait to be shown: the largest decoded picture buffer (H.264 A.3.1, H.265 A.4.2)
+MAX_DEPTH = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeTimes:
+    """Where a track stands between two fragments; all in ticks of the file."""
+
+    #: Shown times that no picture was decoded at yet, as many as the stream's depth.
+    waiting: tuple[int, ...] = ()
+    #: The least decode time that the next picture may get.
+    least: int = 0
+
+    def assign(self, shown: Sequence[int], end: int) -> tuple[list[int], DecodeTimes]:
+        """Decode times of the pictures that are shown at these times, in their order of arrival.
+
+        The list has one more: where the last picture's decode time ends, which is ``end`` for a
+        stream without reordering. All rise strictly, also from fragment to fragment. Only where a
+        stream breaks the depth seen so far, or begins with pictures that are shown before time 0,
+        a picture is decoded after it is shown.
+        """
+        missing = _depth(self.waiting, shown) - len(self.waiting)
+        heap = [*self.waiting, *range(self.least, self.least + missing)]
+        heapify(heap)
+        least = self.least
+        decode = []
+        for time in shown:
+            decode.append(max(least, heappushpop(heap, time)))
+            least = decode[-1] + 1
+        decode.append(max(least, heap[0] if heap else end))
+        return decode, DecodeTimes(waiting=tuple(heap), least=least)
+
+
+def _depth(waiting: Sequence[int], shown: Sequence[int]) -> int:
+    """The most pictures that come before one and are shown after it, at most ``MAX_DEPTH``."""
+    latest = sorted(waiting)
+    depth = len(waiting)
+    for time in shown:
+        depth = max(depth, len(latest) - bisect_right(latest, time))
+        insort(latest, time)
+        del latest[:-MAX_DEPTH]
+    return depth
