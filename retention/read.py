@@ -1,0 +1,386 @@
+"""The read API of the store: time lines, and a camera's access units from any instant. Shell.
+
+Everybody who reads footage comes through here: live views beyond the tap, playback, downloads,
+the console, ``xueliang status``. Only index and files are read; nothing is written.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from config.errors import Retry, XueliangError
+from retention.index import rows
+from retention.index.read import Index
+from retention.layout import segment_path
+from retention.model import (
+    US_PER_S,
+    AccessUnit,
+    FragmentEntry,
+    Gap,
+    GapCause,
+    MediaFormat,
+    Segment,
+    SegmentHeader,
+    SegmentState,
+)
+from retention.mp4.boxes import SegmentCorrupt
+from retention.mp4.scan import read_units, scan
+from retention.stamp import read_stamp
+from retention.timeline import Timeline, timeline
+from retention.volume_errors import VolumeUnavailable
+
+log = logging.getLogger(__name__)
+
+LOCK_NAME = "edge.lock"
+#: What ``edge`` holds in RAM is at most so old; a camera that is silent for longer without a gap
+#: in the ledger shows as a gap of unknown cause.
+TAIL_US = 300 * US_PER_S
+#: Without the right to look at the lock: ``edge`` runs if it said so this recently.
+ALIVE_US = 30 * US_PER_S
+#: Segments looked back at for a key frame, where one was cut without (NO_KEY_FRAME).
+KEY_SEGMENTS_BACK = 8
+
+
+class FootageUnavailable(XueliangError):
+    """The volume that holds the footage is not there now."""
+
+    code = "footage_unavailable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredUnit:
+    """One access unit with what a decoder must know of its run."""
+
+    format: MediaFormat
+    run: str
+    unit: AccessUnit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What the index says about the end of a camera's account."""
+
+    camera: rows.CameraRow | None
+    oldest_us: int | None
+    newest_us: int | None
+    gap_end_us: int | None
+    has_open_gap: bool
+    mark: rows.ServiceMark | None
+    alive_us: int | None
+
+
+class Store:
+    """One thread's view of footage and index.
+
+    Args:
+        index_path: of ``index.db`` in the state folder.
+        volumes: the configured roots; which one is which their stamps say.
+
+    Every method raises ``IndexUnavailable`` where the index does not answer.
+    """
+
+    def __init__(self, index_path: Path, volumes: Sequence[Path]) -> None:
+        self._state_dir = index_path.parent
+        self._index = Index.open_read(index_path)
+        self._paths = tuple(volumes)
+        self._roots: dict[str, Path] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._index.close()
+
+    # Facts ---------------------------------------------------------------------------------
+
+    def cameras(self) -> list[str]:
+        """Every camera that footage was ever due of."""
+        return self._index.read(lambda connection: [row.id for row in rows.cameras(connection)])
+
+    def newest(self, camera: str) -> int | None:
+        """End of the newest durable footage, UTC microseconds."""
+        return self._index.read(lambda connection: rows.newest_us(connection, camera))
+
+    def oldest(self, camera: str) -> int | None:
+        """Start of the oldest footage kept, UTC microseconds."""
+        return self._index.read(lambda connection: rows.oldest_us(connection, camera))
+
+    def locate(self, camera: str, at_us: int) -> Segment | None:
+        """The segment that holds the instant, else the first one after it."""
+        return self._index.read(lambda connection: rows.segment_at(connection, camera, at_us))
+
+    def coverage(self, camera: str, from_us: int, to_us: int) -> float:
+        """Recorded over due time of the window, 0 to 1; 1 where nothing was due."""
+        return self.timeline(camera, from_us, to_us, to_us).coverage
+
+    def timeline(self, camera: str, from_us: int, to_us: int, now_us: int) -> Timeline:
+        """Spans and gaps of the part of the window that is due and known.
+
+        The window is cut to the camera's service time and to now. While ``edge`` records, what
+        lies behind the newest durable fragment is in its RAM and not asked for; while it does not
+        run, that is a gap.
+        """
+
+        def query(connection: sqlite3.Connection) -> Timeline:
+            known = _known(connection, camera)
+            low_us, high_us = _due(known, from_us, min(to_us, now_us))
+            tail: list[Gap] = []
+            if self._is_edge_running(known, now_us):
+                high_us = _without_ram(known, high_us, now_us)
+            else:
+                tail = _since_the_end(known, camera)
+            return timeline(
+                camera,
+                rows.spans(connection, camera, low_us, high_us),
+                [*rows.gaps(connection, camera, low_us, high_us), *tail],
+                low_us,
+                high_us,
+            )
+
+        return self._index.read(query)
+
+    def _is_edge_running(self, known: _Known, now_us: int) -> bool:
+        try:
+            return is_edge_running(self._state_dir)
+        except PermissionError:
+            return known.alive_us is not None and now_us - known.alive_us < ALIVE_US
+
+    # Footage -------------------------------------------------------------------------------
+
+    def access_units(
+        self, camera: str, from_us: int, to_us: int | None = None
+    ) -> Iterator[StoredUnit]:
+        """Access units in stored order, from the key frame at or before ``from_us`` on, across
+        segments and runs, until ``to_us`` or the newest durable fragment.
+
+        A fragment that cannot be read is left out (with a warning), up to the next key frame.
+
+        Raises:
+            FootageUnavailable: the volume is not mounted.
+        """
+        place = self._index.read(lambda connection: _start(connection, camera, from_us))
+        if place is None:
+            return
+        segment: Segment | None = place[0]
+        skip = place[1]
+        while segment is not None:
+            yield from self._units_of(segment, skip, to_us)
+            if to_us is not None and segment.end_us >= to_us:
+                return
+            skip = 0
+            last = segment
+            following = self._index.read(
+                lambda connection, last=last: rows.segments_after(  # type: ignore[misc]
+                    connection, camera, last.start_us, last.number, 1
+                )
+            )
+            segment = following[0] if following else None
+
+    def _units_of(self, segment: Segment, skip: int, to_us: int | None) -> Iterator[StoredUnit]:
+        """Units of one segment; of an open one also what becomes durable meanwhile."""
+        file = self._open(segment)
+        if file is None:
+            return
+        try:
+            header = _header(file, segment)
+            if header is None:
+                return
+            is_broken = False
+            while True:
+                for entry in segment.fragments[skip:]:
+                    if to_us is not None and entry.start_us >= to_us:
+                        return
+                    if is_broken and not entry.is_key:
+                        continue
+                    units = _units(file, segment, header, entry)
+                    is_broken = units is None
+                    for unit in units or ():
+                        if to_us is None or unit.pts_us < to_us:
+                            yield StoredUnit(format=header.format, run=header.run, unit=unit)
+                skip = len(segment.fragments)
+                if segment.state is SegmentState.SEALED:
+                    return
+                grown = self._again(segment)
+                if grown is None or len(grown.fragments) <= skip:
+                    return
+                segment = grown
+        finally:
+            os.close(file)
+
+    def _again(self, segment: Segment) -> Segment | None:
+        return self._index.read(
+            lambda connection: rows.segment(connection, segment.camera, segment.number)
+        )
+
+    def _open(self, segment: Segment) -> int | None:
+        if not segment.fragments:
+            return None
+        path = self._root(segment.volume) / segment_path(
+            segment.camera, segment.start_us, segment.number
+        )
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            log.warning("segment_gone", extra={"camera": segment.camera, "number": segment.number})
+            return None
+        except OSError as error:
+            raise _unavailable(segment.volume, str(error.strerror)) from error
+
+    def _root(self, volume: str) -> Path:
+        root = self._roots.get(volume)
+        if root is not None and _stamp(root) == volume:
+            return root
+        self._roots = {uuid: path for path in self._paths if (uuid := _stamp(path)) is not None}
+        if volume not in self._roots:
+            raise _unavailable(volume, "none of the configured folders carries its stamp")
+        return self._roots[volume]
+
+
+def is_edge_running(state_dir: Path) -> bool:
+    """Whether a process owns the state folder. Raises :class:`PermissionError`."""
+    try:
+        file = os.open(state_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _known(connection: sqlite3.Connection, camera: str) -> _Known:
+    ends = "SELECT max(end_us) FROM gap WHERE camera = ?"
+    return _Known(
+        camera=rows.camera(connection, camera),
+        oldest_us=rows.oldest_us(connection, camera),
+        newest_us=rows.newest_us(connection, camera),
+        gap_end_us=connection.execute(ends, (camera,)).fetchone()[0],
+        has_open_gap=bool(rows.open_gaps(connection, camera)),
+        mark=rows.service_mark(connection),
+        alive_us=rows.alive_us(connection),
+    )
+
+
+def _due(known: _Known, from_us: int, to_us: int) -> tuple[int, int]:
+    """The part of the window in which footage was due, or is kept from before."""
+    begins = [known.oldest_us] if known.oldest_us is not None else []
+    if known.camera is not None:
+        begins.append(known.camera.commissioned_us)
+        if known.camera.removed_us is not None:
+            to_us = min(to_us, max(known.camera.removed_us, known.newest_us or 0))
+    if not begins:
+        return from_us, from_us
+    return max(from_us, min(begins)), to_us
+
+
+def _accounted_us(known: _Known) -> int:
+    commissioned_us = known.camera.commissioned_us if known.camera else 0
+    return max(commissioned_us, known.newest_us or 0, known.gap_end_us or 0)
+
+
+def _without_ram(known: _Known, to_us: int, now_us: int) -> int:
+    if known.has_open_gap or now_us - _accounted_us(known) > TAIL_US:
+        return to_us
+    return min(to_us, _accounted_us(known))
+
+
+def _since_the_end(known: _Known, camera: str) -> list[Gap]:
+    """The gap from where the account ends, with nobody there to record."""
+    cause = GapCause.SERVICE_CRASHED
+    start_us = _accounted_us(known)
+    if known.mark is not None and known.mark.event == "stopped":
+        cause = GapCause.SERVICE_STOPPED
+    if known.has_open_gap:  # its cause was seen until the service ended
+        start_us = max(start_us, known.alive_us or 0, known.mark.at_us if known.mark else 0)
+    return [Gap(camera=camera, start_us=start_us, end_us=None, cause=cause)]
+
+
+def _start(connection: sqlite3.Connection, camera: str, from_us: int) -> tuple[Segment, int] | None:
+    """The segment and the fragment in it to begin with."""
+    first = rows.segment_at(connection, camera, from_us)
+    if first is None:
+        return None
+    segment = first
+    for _ in range(KEY_SEGMENTS_BACK):
+        place = _key_at_or_before(segment.fragments, from_us)
+        if place is not None:
+            return segment, place
+        if segment.start_us > from_us:
+            break
+        before = [
+            row
+            for row in rows.segments_before(connection, camera, segment.start_us, 2)
+            if row.number != segment.number and row.run == segment.run
+        ]
+        if not before:
+            break
+        segment = before[0]
+    keys = [place for place, entry in enumerate(first.fragments) if entry.is_key]
+    return first, keys[0] if keys else 0
+
+
+def _key_at_or_before(entries: Sequence[FragmentEntry], from_us: int) -> int | None:
+    places = [
+        place for place, entry in enumerate(entries) if entry.is_key and entry.start_us <= from_us
+    ]
+    return places[-1] if places else None
+
+
+def _header(file: int, segment: Segment) -> SegmentHeader | None:
+    try:
+        header_bytes = segment.fragments[0].offset
+        return scan(lambda offset, size: os.pread(file, size, offset), header_bytes).header
+    except (SegmentCorrupt, OSError) as error:
+        _warn(segment, error)
+        return None
+
+
+def _units(
+    file: int, segment: Segment, header: SegmentHeader, entry: FragmentEntry
+) -> list[AccessUnit] | None:
+    try:
+        return read_units(os.pread(file, entry.size_bytes, entry.offset), header)
+    except (SegmentCorrupt, OSError) as error:
+        _warn(segment, error)
+        return None
+
+
+def _warn(segment: Segment, error: Exception) -> None:
+    log.warning(
+        "fragment_unreadable",
+        extra={"camera": segment.camera, "number": segment.number, "error": str(error)},
+    )
+
+
+def _stamp(path: Path) -> str | None:
+    try:
+        return read_stamp(path)[0]
+    except VolumeUnavailable:
+        return None
+
+
+def _unavailable(volume: str, reason: str) -> FootageUnavailable:
+    return FootageUnavailable(
+        f"footage on volume {volume} cannot be read: {reason}",
+        hint="is the disk mounted?",
+        retry=Retry.LATER,
+    )
