@@ -1,10 +1,10 @@
 """The ledger: runs, gaps and service marks, each told to journal and index. Shell.
 
-Used from one thread (the event loop of ``edge``) and never waits. An entry is signed, queued for
-the index, and handed to the volumes (the sinks) once the index has it: so a volume that was away
-is never ahead of the index. An index that fails or hangs does not hold the volumes back: then they
-get the entry at the second :meth:`Ledger.alive` after it at the latest, and the index takes it
-from here when it answers again, or from a volume at the next start.
+Used from the event loop of ``edge``, and from the thread that recovers; never waits. An entry is
+signed, queued for the index, and handed to the volumes (the sinks) once the index has it: so a
+volume that was away is never ahead of the index. An index that fails or hangs does not hold the
+volumes back: then they get the entry at the second :meth:`Ledger.alive` after it at the latest, and
+the index takes it from here when it answers again, or from a volume at the next start.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from retention.index import rows
 from retention.index.entries import add_entries
 from retention.index.formats import run_to_json
 from retention.index.write import IndexWriter, put_alive
-from retention.journal import Entry, Journal, Kind
+from retention.journal import Entry, Journal, Kind, parse_line
 from retention.model import GAP_MIN_US, Gap, GapCause, Run
 
 log = logging.getLogger(__name__)
@@ -57,12 +57,35 @@ class Ledger:
         self._lock = threading.Lock()  # the index thread hands on, too
         self._uncommitted: deque[Entry] = deque()
         self._unsent: deque[Entry] = deque()
-        self._seq_at_alive = 0
+        self._first_seq = self._sent_seq = self._seq_at_alive = journal.head.seq
 
-    def add_sink(self, sink: Sink) -> None:
-        """From now on every entry goes there, too; replicas catch up by retention.replica."""
+    def add_sink(self, sink: Sink, after_seq: int | None = None) -> None:
+        """From now on every entry goes there, too.
+
+        Args:
+            after_seq: the newest entry that the replica behind it is known to hold: what was told
+                since then is handed in, a little later. Without it the newest entry that there was
+                when this ledger was made: replicas are levelled at start (retention.replica).
+        """
+        first = self._first_seq if after_seq is None else after_seq
         with self._lock:
             self._sinks.append(sink)
+            sent = self._sent_seq
+
+        def catch_up(done: Future[list[Entry]]) -> None:
+            if done.exception() is not None:
+                log.error("replica_behind", extra={"error": str(done.exception())})
+                return
+            for entry in done.result():
+                if entry.seq <= sent:
+                    sink(entry.line + b"\n")
+
+        if sent > first:
+            self._index.submit(
+                lambda connection: [
+                    parse_line(line) for line in rows.journal_lines(connection, first)
+                ]
+            ).add_done_callback(catch_up)
 
     def remove_sink(self, sink: Sink) -> None:
         with self._lock:
@@ -211,8 +234,8 @@ class Ledger:
     # Inside --------------------------------------------------------------------------------
 
     def _record(self, kind: Kind, data: dict[str, Any], at_us: int) -> Future[int]:
-        entry = self._journal.entry(kind, data, at_us)
         with self._lock:
+            entry = self._journal.entry(kind, data, at_us)
             self._uncommitted.append(entry)
             self._unsent.append(entry)
             if len(self._uncommitted) > PENDING_ENTRIES_MAX:
@@ -222,7 +245,7 @@ class Ledger:
 
     def _push(self) -> Future[int]:
         """Offer the index what it is owed; when it has answered, the volumes get it."""
-        seq = self._journal.head.seq
+        seq = self._journal.head.seq  # or a later one: what is sent is in order all the same
         future = self._index.submit(self._commit)
         future.add_done_callback(lambda done: self._committed(done, seq))
         return future
@@ -249,9 +272,10 @@ class Ledger:
     def _send(self, until_seq: int) -> None:
         """Hand the volumes what they have not got up to ``until_seq``; the lock is held."""
         while self._unsent and self._unsent[0].seq <= until_seq:
-            line = self._unsent.popleft().line + b"\n"
+            entry = self._unsent.popleft()
+            self._sent_seq = entry.seq
             for sink in self._sinks:
-                sink(line)
+                sink(entry.line + b"\n")
 
 
 def cause_of_absence(mark: rows.ServiceMark | None, boot_id: str) -> GapCause:
@@ -272,15 +296,23 @@ class _Standing:
 
 def _standing(connection: sqlite3.Connection, camera: str) -> _Standing:
     ends = "SELECT max(end_us) FROM gap WHERE camera = ?"
-    behind = "SELECT min(start_us) FROM segment WHERE camera = ? AND start_us >= ?"
     return _Standing(
         newest_us=rows.newest_us(connection, camera),
         gap_end_us=connection.execute(ends, (camera,)).fetchone()[0],
         open_gaps=tuple(
-            (gap.start_us, connection.execute(behind, (camera, gap.start_us)).fetchone()[0])
+            (gap.start_us, _footage_after(connection, camera, gap.start_us))
             for gap in rows.open_gaps(connection, camera)
         ),
     )
+
+
+def _footage_after(connection: sqlite3.Connection, camera: str, at_us: int) -> int | None:
+    """Where footage begins again behind an instant at which there was none."""
+    segment = rows.segment_at(connection, camera, at_us)
+    if segment is None or segment.start_us >= at_us:
+        return None if segment is None else segment.start_us
+    starts = [entry.start_us for entry in segment.fragments if entry.end_us > at_us]
+    return max(at_us, starts[0]) if starts else segment.end_us
 
 
 def _plain(text: str) -> str:

@@ -266,3 +266,8 @@ def journal_lines(connection: sqlite3.Connection, after_seq: int = 0) -> Iterato
         "SELECT line FROM journal WHERE seq > ? ORDER BY seq", (after_seq,)
     ):
         yield line.encode()
+
+
+def journal_entries(connection: sqlite3.Connection) -> list[Entry]:
+    """The whole journal, parsed."""
+    return [parse_line(line) for line in journal_lines(connection)]

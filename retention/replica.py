@@ -1,0 +1,183 @@
+"""A volume's replica of the journal: reading it, and bringing it and the index level. Shell.
+
+A replica is a set of lines in numbered parts; lines may be torn, doubled, late or missing. It is
+only ever appended to.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from retention import layout
+from retention.index import rows
+from retention.index.entries import add_entries
+from retention.index.write import IndexWriter
+from retention.journal import (
+    Entry,
+    Head,
+    JournalDamaged,
+    ReadLines,
+    longest_chain,
+    read_lines,
+    verify,
+)
+from retention.volume import Volume
+from retention.volume_errors import VolumeError, unavailable
+
+log = logging.getLogger(__name__)
+
+
+def read_replica(root: Path, *, newest_parts: int | None = None) -> ReadLines:
+    """The entries of a volume's journal, of all its parts or the newest ones only.
+
+    Raises:
+        VolumeUnavailable: the disk does not answer.
+    """
+    entries: list[Entry] = []
+    damaged = 0
+    try:
+        for path in _parts(root)[-newest_parts if newest_parts else None :]:
+            found = read_lines(path.read_bytes())
+            entries += found.entries
+            damaged += found.damaged_lines
+    except OSError as error:
+        raise unavailable(root, "read", error) from error
+    return ReadLines(entries=tuple(entries), damaged_lines=damaged)
+
+
+def _parts(root: Path) -> list[Path]:
+    folder = root / layout.JOURNAL
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    return [folder / name for name in names if layout.is_journal_name(name)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Levelled:
+    """What :func:`level` found."""
+
+    head: Head
+    taken: int  # entries that only a volume had
+    strangers: int  # entries of another branch: kept where they are, without effect
+    damaged_lines: int
+
+
+def level(index: IndexWriter, volumes: Sequence[Volume], public_key: Ed25519PublicKey) -> Levelled:
+    """Take into the index what only a replica knows; give each replica what it lacks. Blocks.
+
+    To be called before this life's first entry. A volume that fails is left as it is: it lags
+    until the next start.
+
+    Raises:
+        IndexUnavailable: the index does not answer.
+    """
+    last = index.submit(rows.last_entry).result()
+    replicas = {}
+    for volume in volumes:
+        try:
+            found = read_replica(volume.path, newest_parts=None if last is None else 1)
+            if last is not None and found.entries and _lowest(found.entries) > last.seq + 1:
+                found = read_replica(volume.path)
+            replicas[volume.uuid] = found
+        except VolumeError as error:
+            log.error("journal_unread", extra={"volume": volume.uuid, "error": error.sentence()})
+    taken = _take(index, last, [entry for one in replicas.values() for entry in one.entries])
+    try:
+        trusted = verify(taken, Head.of(last), [public_key]) if taken else Head.of(last)
+    except JournalDamaged as error:
+        log.error("journal_replica_not_taken", extra={"error": str(error)})
+        taken, trusted = [], Head.of(last)
+    if taken:
+        index.submit(lambda connection: add_entries(connection, taken)).result()
+    strangers = 0
+    for volume in volumes:
+        if volume.uuid in replicas:
+            strangers += give_missing(index, volume, replicas[volume.uuid].entries)
+    return Levelled(
+        head=trusted,
+        taken=len(taken),
+        strangers=strangers,
+        damaged_lines=sum(one.damaged_lines for one in replicas.values()),
+    )
+
+
+def _lowest(entries: Sequence[Entry]) -> int:
+    return min(entry.seq for entry in entries)
+
+
+def _take(index: IndexWriter, last: Entry | None, found: Iterable[Entry]) -> list[Entry]:
+    """The entries that follow the index's newest one."""
+    if last is None:
+        return longest_chain(found)[0]
+    followers: dict[str, list[Entry]] = {}
+    for entry in {entry.hash: entry for entry in found if entry.seq > last.seq}.values():
+        followers.setdefault(entry.prev, []).append(entry)
+    # One level at a time from the head on; of two branches the longer is taken.
+    depths: dict[str, int] = {}
+
+    def depth(entry: Entry) -> int:
+        chain = [entry]
+        while chain:
+            top = chain[-1]
+            waiting = [one for one in followers.get(top.hash, []) if one.hash not in depths]
+            if waiting:
+                chain += waiting
+                continue
+            below = [depths[one.hash] for one in followers.get(top.hash, [])]
+            depths[top.hash] = 1 + max(below, default=0)
+            chain.pop()
+        return depths[entry.hash]
+
+    taken: list[Entry] = []
+    at, seq = last.hash, last.seq
+    while True:
+        following = [entry for entry in followers.get(at, []) if entry.seq == seq + 1]
+        if not following:
+            return taken
+        best = min(following, key=lambda entry: (-depth(entry), entry.hash))
+        taken.append(best)
+        at, seq = best.hash, best.seq
+
+
+def give_missing(index: IndexWriter, volume: Volume, held: Sequence[Entry]) -> int:
+    """Append to a replica what the index has and it has not; durable when this returns.
+
+    Args:
+        held: the entries of its newest parts; what is older than these is taken to be there.
+
+    Returns:
+        How many of ``held`` the index does not have.
+    """
+    after_seq = min((entry.seq for entry in held), default=1) - 1
+    lines = index.submit(lambda connection: list(rows.journal_lines(connection, after_seq)))
+    known = lines.result()
+    held_lines = {entry.line for entry in held}
+    missing = [line for line in known if line not in held_lines]
+    try:
+        if missing:
+            volume.append_journal(b"".join(line + b"\n" for line in missing))
+            volume.sync_journal()
+    except VolumeError as error:
+        log.error("journal_behind", extra={"volume": volume.uuid, "error": error.sentence()})
+    known_lines = set(known)
+    strangers = [entry for entry in held if entry.line not in known_lines]
+    if strangers:
+        log.warning(
+            "journal_branch",
+            extra={"volume": volume.uuid, "entries": len(strangers), "from": strangers[0].seq},
+        )
+    return len(strangers)
+
+
+def chain_of(replicas: Iterable[ReadLines]) -> tuple[list[Entry], int]:
+    """The journal that the replicas hold together, and how many entries are not on it."""
+    chain, others = longest_chain(entry for one in replicas for entry in one.entries)
+    return chain, len(others)
