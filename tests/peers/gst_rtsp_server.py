@@ -7,7 +7,9 @@ Runs under the system's Python (Debian: python3-gi, gir1.2-gst-rtsp-server-1.0),
 Prints one JSON line, ``{"port": N, "mounts": ["name", ...]}``, once it listens on 127.0.0.1, and
 ends when its standard input closes. Nothing is decoded or encoded: the clip's packets are read once
 and pushed again and again, the time stamps rising for ever. A mount named ``name@SECONDS`` plays
-that many seconds and ends, as a camera that leaves cleanly does.
+that many seconds and ends, as a camera that leaves cleanly does. Only the pictures are offered
+unless the name holds ``+audio``: this server sometimes sends nothing at all to a client that sets
+up one of two streams (ffmpeg waits in vain as well).
 """
 
 from __future__ import annotations
@@ -138,7 +140,6 @@ class ClipFactory(GstRtspServer.RTSPMediaFactory):  # type: ignore[misc]
 
     def do_create_element(self, _url: object) -> Gst.Element:
         branches = [
-            # without the queue, a client that leaves one stream out sometimes gets none at all
             f"appsrc name=src{index} ! queue ! {PAYLOADERS[stream.kind][2]} name=pay{index} "
             f"pt={96 + index}"
             for index, stream in enumerate(self.clip.streams)
@@ -177,7 +178,10 @@ def main() -> None:
     for mount in arguments.mounts:
         name, path = mount.split("=", 1)
         seconds = name.partition("@")[2]
-        factory = ClipFactory(read_clip(path), int(float(seconds) * 1e9) if seconds else None)
+        clip = read_clip(path)
+        if "+audio" not in name:
+            del clip.streams[1:]
+        factory = ClipFactory(clip, int(float(seconds) * 1e9) if seconds else None)
         if arguments.user:
             permissions = GstRtspServer.RTSPPermissions()
             permissions.add_permission_for_role("viewer", "media.factory.access", True)
