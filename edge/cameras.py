@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from config.log import hide
 from config.schema import Camera, Storage
 from config.secrets import Secret, read_secret
+from edge.camera.description import CameraDescription
 from edge.camera.events import CameraEvents
 from edge.camera.messages import StreamSource
-from edge.camera.onvif_service import CameraDescription, OnvifService
+from edge.camera.onvif_service import OnvifService
 from edge.camera.pool import CameraPool, Resolver
 from edge.gaps import GapKeeper, GapOpened
 from edge.metrics import STREAM, EdgeMetrics
@@ -161,7 +162,8 @@ class Cameras:
                 camera.description = await self._onvif.describe(
                     str(settings.onvif), settings.username, password, settings.profile
                 )
-                camera.recorder.camera_time(camera.description.clock_offset_us)
+                if camera.description.clock_offset_us is not None:
+                    camera.recorder.camera_time(camera.description.clock_offset_us)
                 urls = tuple(camera.description.stream_uris)
             return StreamSource(urls=urls, username=settings.username, password=password)
 
