@@ -34,7 +34,7 @@ def _report_errors(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
         except ConfigError as error:
             for problem in error.problems:
-                click.echo(problem.sentence(), err=True)
+                click.echo(problem, err=True)
             sys.exit(EXIT_USAGE)
         except XueliangError as error:
             click.echo(error.sentence(), err=True)
@@ -142,13 +142,23 @@ def reindex(dry_run: bool, config_path: Path, as_json: bool) -> None:
     """重建索引 Rebuild the index from the volumes alone, and print the differences."""
     from edge.maintenance import reindex_store
 
-    differences = reindex_store(load(config_path), dry_run=dry_run)
+    rebuilt = reindex_store(load(config_path), dry_run=dry_run)
     if as_json:
-        _print_json({"dry_run": dry_run, "differences": differences})
+        _print_json(
+            {
+                "dry_run": dry_run,
+                "segments": rebuilt.segments,
+                "differences": [difference.as_json() for difference in rebuilt.differences],
+                "unreadable": rebuilt.unreadable,
+            }
+        )
         return
-    for difference in differences:
+    for difference in rebuilt.differences:
         click.echo(difference)
-    click.echo(f"{len(differences)} differences")
+    for path in rebuilt.unreadable:
+        click.echo(f"{path}: 不是可读的录像段 no readable segment")
+    count = len(rebuilt.differences)
+    click.echo(f"录像段 segments {rebuilt.segments}, 差异 differences {count}")
 
 
 @main.command()

@@ -12,6 +12,7 @@ import gc
 import logging
 import signal
 import sys
+import time
 import uuid
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -44,6 +45,8 @@ from retention.writer_ports import VolumeChanged, WriterEvent
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+#: An hour's folder of one camera is compared each so often: 34,560 of 16 cameras and 90 days.
+RECONCILE_PAUSE_S = 0.2
 #: Settings that a running edge cannot change.
 _FIXED = ("storage", "metrics")
 _WINDOW_LABELS = {"24h": "1d", "7d": "7d", "90d": "90d"}
@@ -225,6 +228,8 @@ class _Edge:
         jobs.add_job(self._look_at_volumes, "interval", seconds=5, args=[opened])
         jobs.add_job(self._survey, "interval", seconds=60, args=[self._view])
         jobs.add_job(self._survey, args=[self._view])
+        jobs.add_job(self._reconcile, "interval", hours=24, args=[opened, self._view])
+        jobs.add_job(self._reconcile, args=[opened, self._view])
         jobs.start()
         return jobs
 
@@ -235,10 +240,23 @@ class _Edge:
             elif await asyncio.to_thread(opened.attach_late, slot):
                 self._start_writer(opened, slot)
 
+    async def _reconcile(self, opened: Opened, view: View) -> None:
+        """Compare files and rows of every volume, at leisure."""
+        for slot in opened.volumes.slots:
+            found = await asyncio.to_thread(opened.reconcile, slot, self._pause)
+            if found is not None and found.is_whole:
+                view.survey.orphan_bytes[slot.name] = found.orphan_bytes
+                view.survey.missing_segments[slot.name] = found.missing_segments
+
+    def _pause(self) -> bool:
+        """Between two folders: leave the disk to the recorder, and stop with it."""
+        time.sleep(RECONCILE_PAUSE_S)
+        return not self._stopping.is_set()
+
     async def _survey(self, view: View) -> None:
         try:
             await asyncio.to_thread(self._survey_store, view)
-        except IndexUnavailable as error:
+        except IndexUnavailable as error:  # counted, and tried again in a minute
             self._metrics.swallowed_errors.labels("survey").inc()
             log.warning("survey_failed", extra={"error": error.sentence()})
 

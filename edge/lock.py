@@ -39,18 +39,3 @@ def state_lock(state_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(file)
-
-
-def is_locked(state_dir: Path) -> bool:
-    """Whether a process owns the state folder now."""
-    try:
-        file = os.open(state_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(file)
-    return False

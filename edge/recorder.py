@@ -65,7 +65,7 @@ class SinkChooser(Protocol):
         """The volume with the largest free share, or None when none takes a byte."""
         ...
 
-    def is_stuck(self, sink: SegmentSink) -> bool:
+    def is_stuck(self, volume: str) -> bool:
         """Whether a volume has not answered for so long that another one should take over."""
         ...
 
@@ -176,7 +176,7 @@ class CameraRecorder:
         for number, segment in list(self._unwritten.items()):
             if segment.sink is None:
                 self._submit(segment)
-            elif self._sinks.is_stuck(segment.sink) and self._sinks.choose() is not None:
+            elif self._sinks.is_stuck(segment.sink.volume) and self._sinks.choose() is not None:
                 segment.sink.abandon(self.camera, number)
                 self._move_on(number)
 

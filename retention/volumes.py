@@ -37,7 +37,6 @@ class Slot:
     writer: VolumeWriter | None = None
     usage: Usage | None = None
     error: VolumeError | None = None
-    is_hung: bool = False  # a look at it has not come back yet
 
     @property
     def name(self) -> str:
@@ -119,13 +118,18 @@ class VolumeSet:
             for slot in self.slots
             if slot.writer is not None
             and slot.writer.state is VolumeState.OK
-            and not self.is_stuck(slot.writer)
+            and not self.is_stuck(slot.writer.volume)
         ]
         return max(ready, key=lambda item: item[0])[1] if ready else None
 
-    def is_stuck(self, writer: VolumeWriter) -> bool:
-        """Whether its disk has not answered for so long that another one should take over."""
-        return writer.stalled_us(self._clock.monotonic_us()) > STUCK_US
+    def is_stuck(self, volume: str) -> bool:
+        """Whether a disk has not answered for so long that another one should take over."""
+        now_us = self._clock.monotonic_us()
+        return any(
+            slot.writer.stalled_us(now_us) > STUCK_US
+            for slot in self.slots
+            if slot.writer is not None and slot.writer.volume == volume
+        )
 
     def trouble(self) -> GapCause:
         """Why fragments pile up in RAM."""
@@ -133,12 +137,6 @@ class VolumeSet:
         if VolumeState.OK in states:
             return GapCause.DISK_SLOW
         return GapCause.DISK_FULL if VolumeState.FULL in states else GapCause.DISK_FAILED
-
-    def journal(self, line: bytes) -> None:
-        """Append one line to the journal of every volume."""
-        for slot in self.slots:
-            if slot.writer is not None:
-                slot.writer.journal(line)
 
     def close(self, timeout_s: float = 8.0) -> None:
         """Seal what is open, make it durable, end the writers."""

@@ -128,6 +128,9 @@ class Spawner:
                 raise SpawnFailed(
                     "the camera processes' server could not be started", retry=Retry.LATER
                 ) from error
+            except BaseException:
+                ours.close()  # cancelled: what was started ends by itself
+                raise
         ours.setblocking(False)
         self._control = ours
         asyncio.get_running_loop().add_reader(ours, self._on_control)

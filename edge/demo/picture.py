@@ -92,8 +92,8 @@ def _background(width: int, height: int, hue: int) -> Plane:
     picture[: height // 4] //= 2
     picture[height * 3 // 4 : height] //= 2
     chroma = picture[height:].reshape(2, height // 2, width // 2)
-    chroma[0] = 128 + hue * 37 % 64 - 32
-    chroma[1] = 128 + hue * 61 % 64 - 32
+    chroma[0] = 128 + hue * 37 % 32 - 16
+    chroma[1] = 128 + hue * 61 % 32 - 16
     return picture
 
 
