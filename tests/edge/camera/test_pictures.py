@@ -68,6 +68,20 @@ def test_a_camera_whose_time_never_moves_still_gives_single_pictures(
     assert [u.data for u in build(clip_format(clip).codec, pieces)] == [u.data for u in sent]
 
 
+@pytest.mark.parametrize("clip", [H264_PCMA, H264_BFRAMES, H265_AAC])
+def test_the_short_way_for_pieces_of_one_time_gives_the_same_pictures(clip: Path) -> None:
+    sent = clip_units(clip)[:40]
+    builder, received, last = PictureBuilder(clip_format(clip).codec), [], None
+    for unit in sent:
+        for one in cut(split_lengths(unit.data), 700, unit.media_us):
+            if one.media_us == last and builder.go_on(one.data):
+                continue
+            last = one.media_us
+            received += builder.feed(one)
+    received += builder.flush()
+    assert [unit.data for unit in received] == [unit.data for unit in sent]
+
+
 def test_slices_of_one_picture_stay_together() -> None:
     slices = [b"\x65\x88aaa", b"\x65\x04bbb", b"\x65\x02ccc"]  # first_mb_in_slice 0, then not
     [unit] = build(Codec.H264, [piece(START + nal) for nal in slices])
