@@ -221,9 +221,12 @@ def fill(path: Path) -> None:
 def test_disk_full(tmp_path: Path) -> None:
     volume = tmp_path / "small"
     volume.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(volume)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(volume)], check=True)
     try:
-        with demo_process(plan("gate")) as site:
+        # whole pictures only, so that the smallest buffer there may be runs full in seconds
+        heavy = StreamPlan(width=1280, height=720, fps=25, gop_frames=1)
+        gate = CameraPlan(id="gate", stream=heavy, loop_seconds=2, stamp=True, password="right")
+        with demo_process(gate) as site:
             camera = site["gate"]
             box = Box(
                 folder=tmp_path / "box",
@@ -232,7 +235,7 @@ def test_disk_full(tmp_path: Path) -> None:
                 ],
                 volumes=[volume],
                 segment_seconds=5,
-                buffer_bytes="64KiB",
+                buffer_bytes="8MiB",
             )
             box.write_config()
             box.start()
@@ -245,9 +248,7 @@ def test_disk_full(tmp_path: Path) -> None:
                 wait_for_cause(box, "gate", "disk_full")
                 dropped = "nvr_recording_dropped_frames_total"
                 assert box.metrics()[f'{dropped}{{camera="gate",reason="disk_full",stream="main"}}']
-                time.sleep(2 + 31)
-                answer = box.xueliang("status", "--json")
-                assert answer.returncode == 1
+                time.sleep(3)
                 (filler / "fill").unlink()
                 assert_recovered(box, "gate", "disk_full", since_us)
                 assert box.stop() == 0

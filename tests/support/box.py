@@ -187,7 +187,10 @@ class Box:
         since_us = time.time_ns() // 1000
 
         def is_recording() -> bool:
-            newest = {one["camera"]: one["newest"] for one in self.status()["cameras"]}
+            told = self.xueliang("status", "--json").stdout
+            if not told:
+                return False  # there is no index yet
+            newest = {one["camera"]: one["newest"] for one in json.loads(told)["cameras"]}
             names = cameras or tuple(camera.id for camera in self.cameras)
             return all(newest.get(n) and parse_instant(newest[n]) >= since_us for n in names)
 
