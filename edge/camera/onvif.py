@@ -1,285 +1,376 @@
-"""One ONVIF conversation with one camera. Shell, blocking; runs in the ONVIF child only.
+"""ONVIF, client side: what a camera is, where its stream is, what its clock shows. Shell.
 
-onvif-zeep's service class does the talking; its camera class is left alone, because it subscribes
-to events behind the caller's back and cameras have few slots. What is mended here: time-outs on
-everything, no schema from the network, bounded answers, no redirects, no proxies, no entities.
-
-Sources: ONVIF Core Specification (device management, clause 8; WS-UsernameToken, 5.9.2) and ONVIF
-Media Service Specification (GetProfiles, GetStreamUri).
+The only module that knows zeep and onvif-zeep, and only the ONVIF child process imports it: both
+are slow to load. No ``ONVIFCamera``: each one leaves a PullPoint subscription in the camera. No
+schema ever comes from the network; answers with a DTD are refused.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import datetime
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import requests
-import zeep
-import zeep.exceptions
-import zeep.wsdl
 from lxml import etree
 from onvif.client import ONVIFService, UsernameDigestTokenDtDiff
 from onvif.exceptions import ONVIFError
-from zeep.transports import Transport
+from zeep import Client, Settings, Transport
+from zeep.exceptions import Fault
+from zeep.wsdl import Document
 
-from edge.camera.description import CameraDescription, cut
+from config.address import Address
+from edge.camera.description import PROFILES_MAX, CameraDescription, Profile, clean
 from edge.camera.errors import CameraError
+from edge.camera.media_choice import choose_profile, service_address, stream_candidates
+from edge.camera.soap_http import Deadline, Poster
 from retention.clock import Clock
 from retention.model import US_PER_S, GapCause
 
 WSDL_DIR = Path(__file__).parent / "wsdl"
+DEVICE_PATH = "/onvif/device_service"
+MEDIA_PATH = "/onvif/Media"
+DEVICE = "http://www.onvif.org/ver10/device/wsdl"
+MEDIA = "http://www.onvif.org/ver10/media/wsdl"
+#: One wait for a camera, and all the waits for one description (seconds).
 TIMEOUT_S = 3.0
-#: GetProfiles of a camera with 32 profiles takes 200 KB.
-ANSWER_BYTES_MAX = 2 * 1024 * 1024
-RTSP_PORT = 554
+DESCRIBE_S = 10.0
 
-_DEVICE = "{http://www.onvif.org/ver10/device/wsdl}DeviceBinding"
-_MEDIA = "{http://www.onvif.org/ver10/media/wsdl}MediaBinding"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: zeep loses the text of mixed content, and with it every event's topic (parts.md).
+_TOPIC_MIXED = re.compile(
+    rb'<xsd:complexType name="TopicExpressionType" mixed="true">.*?</xsd:complexType>', re.DOTALL
+)
+_TOPIC_SIMPLE = (
+    b'<xsd:complexType name="TopicExpressionType"><xsd:simpleContent>'
+    b'<xsd:extension base="xsd:string"><xsd:attribute name="Dialect" type="xsd:anyURI"/>'
+    b"<xsd:anyAttribute/></xsd:extension></xsd:simpleContent></xsd:complexType>"
+)
+_NO_RIGHT = re.compile(r"(?i)not ?auth|unauth|authority|failedauth|failedcheck|invalidsecurity")
 
 
-class _AnswerTooLong(requests.RequestException):
-    """The camera's answer exceeds ANSWER_BYTES_MAX, or never ends."""
+class SchemaMissing(ValueError):
+    """A schema was asked for that is not in our folder."""
 
 
-class CameraTransport(Transport):
-    """HTTP to one camera, bounded in time and size; schemas come from our own folder only."""
-
-    def __init__(self, clock: Clock) -> None:
-        session = requests.Session()
-        session.trust_env = False  # no proxies, no .netrc
-        super().__init__(session=session, timeout=TIMEOUT_S, operation_timeout=TIMEOUT_S)
-        self._clock = clock
+class LocalSchemas(Transport):
+    """Loads WSDL and XSD from our folder only, the topic type mended."""
 
     def load(self, url: str) -> bytes:
-        """A file of the WSDL folder, whatever place a schema names for it."""
-        path = WSDL_DIR / url.rsplit("/", 1)[-1]
-        if not path.is_file():
-            raise zeep.exceptions.TransportError(message=f"no schema {url} is carried here")
-        return path.read_bytes()
+        path = Path(url)
+        path = path if path.suffix else path.with_suffix(".xsd")
+        if path.resolve().parent != WSDL_DIR.resolve() or not path.is_file():
+            raise SchemaMissing(f"{path.name[:80]!r} is not in {WSDL_DIR}")
+        data = path.read_bytes()
+        return _TOPIC_MIXED.sub(_TOPIC_SIMPLE, data) if path.name == "b-2.xsd" else data
 
-    def post(self, address: str, message: Any, headers: dict[str, str]) -> requests.Response:
-        deadline_us = self._clock.monotonic_us() + int(2 * TIMEOUT_S * US_PER_S)
-        response = self.session.post(
-            address,
-            data=message,
-            headers=headers,
-            timeout=TIMEOUT_S,
-            allow_redirects=False,
-            stream=True,
-        )
-        body = bytearray()
-        for piece in response.iter_content(65536):
-            body += piece
-            if len(body) > ANSWER_BYTES_MAX or self._clock.monotonic_us() > deadline_us:
-                response.close()
-                raise _AnswerTooLong("the answer does not end")
-        response._content = bytes(body)
-        return response
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reply:
+    """What zeep looks at in a response. The type is ours: no camera makes zeep unpack MIME."""
+
+    status_code: int
+    content: bytes
+    encoding: str = "utf-8"
+    headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "text/xml"})
+
+
+class _CameraTransport(LocalSchemas):
+    """Posts to one camera."""
+
+    def __init__(self, poster: Poster) -> None:
+        super().__init__()
+        self._poster = poster
+
+    def post_xml(self, address: str, envelope: Any, headers: dict[str, str]) -> _Reply:
+        body = etree.tostring(envelope, encoding="utf-8", xml_declaration=True)
+        answer = self._poster.post(address, body, {str(k): str(v) for k, v in headers.items()})
+        if answer.status in (401, 403):
+            raise _not_authorised()
+        if answer.status == 404:
+            raise CameraError(
+                GapCause.STREAM_DAMAGED,
+                "no ONVIF service is at this address of the camera",
+                hint="check the port; some cameras need ONVIF switched on",
+            )
+        return _Reply(status_code=answer.status, content=answer.body)
 
 
 @cache
-def _document(name: str) -> zeep.wsdl.Document:
-    """A WSDL, parsed once a process."""
-    settings = zeep.Settings(strict=False, xml_huge_tree=False, forbid_dtd=True)
-    transport: Any = _SchemaTransport()
-    return zeep.wsdl.Document(str(WSDL_DIR / name), transport, settings=settings)
+def _document(name: str) -> Any:
+    """A parsed WSDL: read once, shared by every camera. 0.1 s and the GIL each."""
+    transport: Any = LocalSchemas()  # zeep's annotation asks for the class
+    return Document(str(WSDL_DIR / name), transport, settings=_settings())
 
 
-class _SchemaTransport(Transport):
-    load = CameraTransport.load
+_document_lock = threading.Lock()
 
 
-class OnvifCamera:
-    """A camera's device and media services. Raises CameraError from every method.
+def preload() -> None:
+    """Parses what :func:`describe` needs, ahead of the first camera."""
+    with _document_lock:
+        _document("devicemgmt.wsdl")
+        _document("media.wsdl")
 
-    Args:
-        address: ``host:port`` that the camera is reached at.
+
+def _settings() -> Any:
+    return Settings(
+        strict=False,  # cameras leave out what the schema asks for
+        xml_huge_tree=False,
+        forbid_dtd=True,
+        forbid_entities=True,
+        forbid_external=True,
+        xsd_ignore_sequence_order=True,
+    )
+
+
+def describe(
+    address: Address,
+    username: str,
+    password: str,
+    profile: str,
+    *,
+    clock: Clock,
+    timeout_s: float = TIMEOUT_S,
+    describe_s: float = DESCRIBE_S,
+) -> CameraDescription:
+    """Asks a camera what it is and where its stream is. Blocks at most ``describe_s``.
+
+    Raises:
+        CameraError: it cannot be reached, refuses the password, or answers what nobody can use.
     """
+    preload()
+    with Deadline(describe_s) as deadline:
+        poster = Poster(
+            username=username, password=password, timeout_s=timeout_s, deadline=deadline
+        )
+        camera = _Camera(poster, username, password, address, clock)
+        return camera.describe(profile)
 
-    def __init__(self, address: str, username: str, password: str, clock: Clock) -> None:
-        self._address = address
+
+class _Camera:
+    """The calls to one camera."""
+
+    def __init__(
+        self, poster: Poster, username: str, password: str, address: Address, clock: Clock
+    ) -> None:
+        self._transport = _CameraTransport(poster)
         self._username = username
         self._password = password
+        self._address = address
         self._clock = clock
-        self._transport = CameraTransport(clock)
-        self._device_url = f"http://{address}/onvif/device_service"
+        self._device_url = f"http://{address}{DEVICE_PATH}"
+        self._offset_us: int | None = None
 
-    def describe(self, profile: str) -> CameraDescription:
-        """Everything that recording needs to know; five requests at most."""
-        offset_us = self._clock_offset_us()
-        device = self._service("devicemgmt.wsdl", _DEVICE, self._device_url, offset_us)
-        told = self._ask(device.GetDeviceInformation)
-        media_url = self._media_url(device)
-        media = self._service("media.wsdl", _MEDIA, media_url, offset_us)
-        profiles = self._ask(media.GetProfiles) or []
-        token = self._token_of(profiles, profile)
-        stream = {"Stream": "RTP-Unicast", "Transport": {"Protocol": "RTSP"}}
-        answer = self._ask(media.GetStreamUri, {"StreamSetup": stream, "ProfileToken": token})
+    def describe(self, wanted: str) -> CameraDescription:
+        self._offset_us = self._clock_offset_us()
+        device = self._device()
+        information = _Information()
+        with _optional():
+            information = _information(device)
+        media = self._media(device)
+        profiles = tuple(_profiles(media))
+        chosen = choose_profile(profiles, wanted)
+        uri = _stream_uri(media, chosen.token)
         return CameraDescription(
-            manufacturer=cut(told.Manufacturer),
-            model=cut(told.Model),
-            firmware=cut(told.FirmwareVersion),
-            serial=cut(told.SerialNumber),
-            profiles=tuple(cut(one.Name) for one in profiles),
-            stream_uris=candidates(str(answer.Uri or ""), self._address),
-            clock_offset_us=offset_us,
+            manufacturer=information.manufacturer,
+            model=information.model,
+            firmware=information.firmware,
+            serial=information.serial,
+            stream_uris=stream_candidates(uri, self._address),
+            clock_offset_us=self._offset_us,
+            profiles=profiles,
+            profile=chosen.token,
         )
 
     def _clock_offset_us(self) -> int | None:
-        """Asked without credentials, which a camera whose clock is off would refuse."""
-        device = self._service("devicemgmt.wsdl", _DEVICE, self._device_url, None, is_open=True)
-        try:
-            told = self._ask(device.GetSystemDateAndTime)
-        except CameraError as error:
-            if error.cause is GapCause.CAMERA_AUTH:
-                return None  # against the specification, but seen
-            raise
-        utc = told.UTCDateTime if told is not None else None
-        if utc is None:
-            return None
-        date, time = utc.Date, utc.Time
-        try:
-            moment = datetime(
-                date.Year, date.Month, date.Day, time.Hour, time.Minute, min(time.Second, 59),
-                tzinfo=UTC,
-            )  # fmt: skip
-        except (ValueError, TypeError, AttributeError):
-            return None
-        return (moment - _EPOCH) // timedelta(microseconds=1) - self._clock.utc_us()
+        """First without credentials, as WS-Security needs the answer; some cameras want them."""
+        for is_signed in (False, True):
+            device = self._device(is_signed=is_signed)
+            before_us = self._clock.utc_us()
+            try:
+                with _calling("GetSystemDateAndTime"):
+                    shown = device.GetSystemDateAndTime()
+                    camera_us = _utc_us(shown)
+            except (_Refused, CameraError) as error:
+                if isinstance(error, CameraError) and error.cause is not GapCause.CAMERA_AUTH:
+                    raise
+                continue
+            if camera_us is None:
+                return None
+            # whole seconds are told, cut off: the middle of that second, the middle of the call
+            return camera_us + US_PER_S // 2 - (before_us + self._clock.utc_us()) // 2
+        return None
 
-    def _media_url(self, device: ONVIFService) -> str:
-        told = self._ask(device.GetCapabilities, {"Category": "Media"})
-        media = getattr(told, "Media", None)
-        url = str(getattr(media, "XAddr", "") or "")
-        path = urlsplit(url).path or "/onvif/media_service"
-        return f"http://{self._address}{path}"  # behind a port mapping it names another address
-
-    def _token_of(self, profiles: list[Any], wanted: str) -> str:
-        for one in profiles:
-            if wanted in (one.token, one.Name):
-                return str(one.token)
-        if wanted == "main" and profiles:
-            return str(profiles[0].token)
-        names = ", ".join(cut(one.Name)[:40] for one in profiles[:8])
-        raise CameraError(
-            GapCause.CONFIG,
-            f"the camera has no profile {wanted!r}, but: {names or 'none'}",
-            hint="set the camera's profile to one of these",
+    def _device(self, *, is_signed: bool = True) -> Any:
+        return self._service(
+            "devicemgmt.wsdl", f"{{{DEVICE}}}DeviceBinding", self._device_url, is_signed
         )
 
-    def _service(
-        self,
-        wsdl: str,
-        binding: str,
-        url: str,
-        offset_us: int | None,
-        *,
-        is_open: bool = False,
-    ) -> ONVIFService:
-        has_password = bool(self._username) and not is_open
-        wsse = UsernameDigestTokenDtDiff(
-            self._username,
-            self._password,
-            dt_diff=timedelta(microseconds=offset_us or 0),
-            use_digest=True,
-        )
-        client = zeep.Client(
-            _document(wsdl),
-            wsse=wsse if has_password else None,
-            transport=self._transport,
-            settings=zeep.Settings(strict=False, xml_huge_tree=False, forbid_dtd=True),
+    def _media(self, device: Any) -> Any:
+        xaddr = ""
+        with _optional(), _calling("GetCapabilities"):
+            capabilities = device.GetCapabilities({"Category": ["All"]})
+            found = getattr(capabilities, "Media", None)
+            xaddr = str(getattr(found, "XAddr", None) or "")
+        url = service_address(xaddr, self._address, MEDIA_PATH)
+        return self._service("media.wsdl", f"{{{MEDIA}}}MediaBinding", url, True)
+
+    def _service(self, wsdl: str, binding: str, url: str, is_signed: bool) -> Any:
+        token = None
+        if is_signed and self._username:
+            # half a second back: a Created in the camera's future is refused by some
+            off_us = (self._offset_us or 0) - US_PER_S // 2
+            token = UsernameDigestTokenDtDiff(
+                self._username,
+                self._password,
+                dt_diff=datetime.timedelta(microseconds=off_us),
+                use_digest=True,
+            )
+        client = Client(
+            _document(wsdl), wsse=token, transport=self._transport, settings=_settings()
         )
         return ONVIFService(
-            url,
-            self._username,
-            self._password,
-            str(WSDL_DIR / wsdl),
-            zeep_client=client,
-            binding_name=binding,
+            url, "", "", str(WSDL_DIR / wsdl), zeep_client=client, binding_name=binding
         )
 
-    def _ask(self, method: Any, given: dict[str, Any] | None = None) -> Any:
-        try:
-            return method(given) if given is not None else method()
-        except ONVIFError as error:
-            raise _explained(error.args[0] if error.args else error) from None
+
+class _Refused(Exception):
+    """The camera answered a call with a SOAP fault that has nothing to do with rights."""
+
+    def __init__(self, operation: str, reason: str) -> None:
+        super().__init__(operation, reason)
+        self.operation = operation
+        self.reason = reason
 
 
-def _explained(error: object) -> CameraError:
-    """The cause of what zeep or requests raised; their texts may hold what the camera chose."""
-    if isinstance(error, ONVIFError) and error.args and error.args[0] is not error:
-        error = error.args[0]
-    match error:
-        case zeep.exceptions.Fault():
-            text = f"{error.message or ''} {' '.join(map(str, error.subcodes or ()))}".lower()
-            if "authori" in text or "authent" in text:
-                return CameraError(GapCause.CAMERA_AUTH, "ONVIF refuses the user or password")
-            return CameraError(
-                GapCause.STREAM_DAMAGED, f"ONVIF answers with a fault: {cut(error.message)[:100]}"
-            )
-        case zeep.exceptions.TransportError():
-            if error.status_code in (401, 403):
-                return CameraError(GapCause.CAMERA_AUTH, "ONVIF refuses the user or password")
-            return CameraError(
-                GapCause.STREAM_DAMAGED, f"ONVIF answers with HTTP {error.status_code}"
-            )
-        case _AnswerTooLong():
-            return CameraError(GapCause.STREAM_DAMAGED, "the ONVIF answer does not end")
-        case requests.exceptions.ConnectTimeout() | requests.exceptions.ReadTimeout():
-            return CameraError(
-                GapCause.CAMERA_OFFLINE, f"ONVIF does not answer within {TIMEOUT_S:.0f} s"
-            )
-        case requests.exceptions.ConnectionError():
-            return _unconnected(error)
-        case (
-            zeep.exceptions.Error()
-            | etree.XMLSyntaxError()
-            | requests.RequestException()
-            | AttributeError()
-            | TypeError()
-            | ValueError()
-            | LookupError()
-        ):
-            kind = type(error).__name__
-            return CameraError(GapCause.STREAM_DAMAGED, f"ONVIF answers with nonsense ({kind})")
-    if isinstance(error, BaseException):
-        raise error
-    return CameraError(GapCause.STREAM_DAMAGED, "ONVIF answers with nonsense")
-
-
-def _unconnected(error: requests.exceptions.ConnectionError) -> CameraError:
-    text = str(error)
-    if "Connection refused" in text:
-        return CameraError(GapCause.CAMERA_REFUSED, "the ONVIF port refuses connections")
-    if "unreachable" in text or "No route" in text or "resolve" in text:
-        return CameraError(GapCause.NETWORK, "the camera's address cannot be reached")
-    return CameraError(GapCause.CAMERA_OFFLINE, "the camera closed the ONVIF connection")
-
-
-def candidates(uri: str, reached_at: str) -> tuple[str, ...]:
-    """Stream addresses to try: at the host that ONVIF is reached at, then as the camera says.
-
-    A camera behind a port mapping, or moved by DHCP, names an address of its own.
-
-    Raises:
-        CameraError: ``uri`` is no RTSP address.
-    """
+@contextmanager
+def _calling(operation: str) -> Iterator[None]:
+    """Turns what onvif-zeep raises into CameraError or _Refused."""
     try:
-        parts = urlsplit(uri)
-        port = parts.port or RTSP_PORT
-    except ValueError:
-        parts, port = urlsplit(""), RTSP_PORT
-    if parts.scheme not in ("rtsp", "rtsps") or not parts.hostname:
-        raise CameraError(GapCause.STREAM_DAMAGED, "ONVIF gives no RTSP address of the stream")
-    host = urlsplit(f"//{reached_at}").hostname or ""
+        yield
+    except ONVIFError as error:
+        cause = error.__context__
+        if isinstance(cause, CameraError):
+            raise cause from None
+        if isinstance(cause, Fault):
+            said = " ".join(
+                [
+                    str(cause.message),
+                    *(str(getattr(code, "text", code)) for code in cause.subcodes or ()),
+                ]
+            )
+            if _NO_RIGHT.search(said):
+                raise _not_authorised() from None
+            raise _Refused(operation, clean(cause.message)) from None
+        raise _not_understood(operation) from None
+    except (AttributeError, TypeError, ValueError, KeyError, IndexError):
+        raise _not_understood(operation) from None  # a shape that the schema does not allow
 
-    def at(name: str, number: int) -> str:
-        shown = f"[{name}]" if ":" in name else name
-        return urlunsplit((parts.scheme, f"{shown}:{number}", parts.path, parts.query, ""))
 
-    wanted = [at(host, port), at(parts.hostname, port), at(host, RTSP_PORT)]
-    return tuple(dict.fromkeys(wanted))
+@contextmanager
+def _optional() -> Iterator[None]:
+    """What a camera refuses here is done without."""
+    try:
+        yield
+    except _Refused:
+        return
+
+
+def _not_authorised() -> CameraError:
+    return CameraError(
+        GapCause.CAMERA_AUTH,
+        "the camera refuses the user name or password on ONVIF",
+        hint="check username and password_file; many cameras keep ONVIF accounts of their own",
+    )
+
+
+def _not_understood(operation: str) -> CameraError:
+    return CameraError(
+        GapCause.STREAM_DAMAGED, f"the camera's answer to {operation} could not be understood"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Information:
+    manufacturer: str = ""
+    model: str = ""
+    firmware: str = ""
+    serial: str = ""
+
+
+def _information(device: Any) -> _Information:
+    with _calling("GetDeviceInformation"):
+        told = device.GetDeviceInformation()
+        return _Information(
+            manufacturer=clean(getattr(told, "Manufacturer", None)),
+            model=clean(getattr(told, "Model", None)),
+            firmware=clean(getattr(told, "FirmwareVersion", None)),
+            serial=clean(getattr(told, "SerialNumber", None)),
+        )
+
+
+def _profiles(media: Any) -> list[Profile]:
+    with _demanded(), _calling("GetProfiles"):
+        found: list[Profile] = []
+        for profile in list(media.GetProfiles() or [])[:PROFILES_MAX]:
+            encoder = getattr(profile, "VideoEncoderConfiguration", None)
+            resolution = getattr(encoder, "Resolution", None)
+            encoding = clean(getattr(encoder, "Encoding", None)).upper()
+            token = getattr(profile, "token", None)
+            if not isinstance(token, str) or not token:
+                continue
+            found.append(
+                Profile(
+                    token=token,
+                    name=clean(getattr(profile, "Name", None)),
+                    encoding=encoding,
+                    width=_size(getattr(resolution, "Width", None)),
+                    height=_size(getattr(resolution, "Height", None)),
+                )
+            )
+        return found
+
+
+def _stream_uri(media: Any, token: str) -> str:
+    setup = {"Stream": "RTP-Unicast", "Transport": {"Protocol": "RTSP"}}
+    with _demanded(), _calling("GetStreamUri"):
+        told = media.GetStreamUri({"StreamSetup": setup, "ProfileToken": token})
+        return str(getattr(told, "Uri", None) or "").strip()
+
+
+@contextmanager
+def _demanded() -> Iterator[None]:
+    """Without an answer to this call there is no stream."""
+    try:
+        yield
+    except _Refused as error:
+        raise CameraError(
+            GapCause.STREAM_DAMAGED,
+            clean(f"the camera refuses {error.operation}: {error.reason}"),
+        ) from None
+
+
+def _size(value: object) -> int:
+    return value if isinstance(value, int) and 0 < value <= 65535 else 0
+
+
+def _utc_us(told: Any) -> int | None:
+    """The UTC that GetSystemDateAndTime tells; None where it tells none that exists."""
+    moment = getattr(told, "UTCDateTime", None)
+    date, time = getattr(moment, "Date", None), getattr(moment, "Time", None)
+    if date is None or time is None:
+        return None
+    try:
+        shown = datetime.datetime(
+            date.Year, date.Month, date.Day, time.Hour, time.Minute, min(time.Second, 59),
+            tzinfo=datetime.UTC,
+        )  # fmt: skip
+    except (TypeError, ValueError, OverflowError):
+        return None
+    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    return (shown - epoch) // datetime.timedelta(microseconds=1)

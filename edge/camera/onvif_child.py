@@ -1,54 +1,105 @@
-"""The ONVIF child: one JSON request a line on stdin, one JSON answer a line on stdout.
+"""The ONVIF process: ``python -m edge.camera.onvif_child FD``, one for all cameras. Shell.
 
-Each request has a thread of its own, so a silent camera delays no other. Credentials come with the
-request, never by argv or environment. Ends with its stdin.
+A request and an answer are each a line of JSON on the socket FD, told apart by ``id``. Each
+request has a thread of its own, so that a silent camera delays none but itself; only one request
+for an address runs at a time. The process ends when the socket does. Passwords come over the
+socket and go to the camera only.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import os
+import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from typing import Any
 
-from config import log
+from config import log as logging_setup
+from config.address import Address
+from config.secrets import Secret
+from edge.camera import onvif
+from edge.camera.description import dumps, encode
 from edge.camera.errors import CameraError
-from edge.camera.onvif import OnvifCamera
-from retention.clock import SystemClock
+from retention.clock import Clock, SystemClock
 from retention.model import GapCause
 
-REQUESTS_MAX = 64
+#: Twice the cameras of the largest box.
+THREADS_MAX = 128
 
-_lock = threading.Lock()
+log = logging.getLogger(__name__)
+
+
+class Server:
+    """Answers requests until the other end closes."""
+
+    def __init__(self, link: socket.socket, clock: Clock) -> None:
+        self._link = link
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._busy: set[str] = set()
+        self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="onvif")
+
+    def run(self) -> None:
+        """Serves until the parent is gone; never waits for cameras then."""
+        onvif.preload()
+        self._send({"ready": True})
+        with self._link.makefile("rb") as lines:
+            for line in lines:
+                self._threads.submit(self._serve, json.loads(line))
+
+    def _serve(self, request: dict[str, Any]) -> None:
+        address = request["address"]
+        with self._lock:
+            is_busy = address in self._busy
+            self._busy.add(address)
+        if is_busy:
+            late = "the camera's ONVIF service still owes the last answer"
+            self._send(_failure(request, GapCause.CAMERA_OFFLINE, late, ""))
+            return
+        try:
+            answer = self._answer(request)
+        finally:
+            with self._lock:
+                self._busy.discard(address)
+        self._send(answer)
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        logging_setup.hide(Secret(request["password"]))
+        try:
+            description = onvif.describe(
+                Address.parse(request["address"]),
+                request["username"],
+                request["password"],
+                request["profile"],
+                clock=self._clock,
+            )
+        except CameraError as error:
+            return _failure(request, error.cause, error.detail, error.hint)
+        except Exception:  # one camera's surprise ends no other camera's
+            log.exception("onvif_answer_unexpected", extra={"address": request["address"]})
+            detail = "the camera's ONVIF answers could not be understood"
+            return _failure(request, GapCause.STREAM_DAMAGED, detail, "")
+        return {"id": request["id"], "description": encode(description)}
+
+    def _send(self, document: dict[str, Any]) -> None:
+        try:
+            with self._lock:
+                self._link.sendall(dumps(document))
+        except OSError:
+            os._exit(0)  # the parent is gone
+
+
+def _failure(request: dict[str, Any], cause: GapCause, detail: str, hint: str) -> dict[str, Any]:
+    return {"id": request["id"], "cause": cause.value, "detail": detail, "hint": hint}
 
 
 def main() -> None:
-    log.set_up()
-    with ThreadPoolExecutor(REQUESTS_MAX, "onvif") as pool:
-        for line in sys.stdin:
-            pool.submit(_serve, json.loads(line))
-
-
-def _serve(request: dict[str, Any]) -> None:
-    answer: dict[str, Any]
-    try:
-        camera = OnvifCamera(
-            request["address"], request["username"], request["password"], SystemClock()
-        )
-        answer = {"description": asdict(camera.describe(request["profile"]))}
-    except CameraError as error:
-        answer = {"cause": error.cause, "detail": error.detail}
-    except Exception as error:  # noqa: BLE001 - a supervision point: told to who asked
-        kind = type(error).__name__
-        answer = {
-            "cause": GapCause.STREAM_DAMAGED,
-            "detail": f"ONVIF answers with nonsense ({kind})",
-        }
-    with _lock:
-        sys.stdout.write(json.dumps({"id": request["id"], **answer}) + "\n")
-        sys.stdout.flush()
+    logging_setup.set_up()
+    Server(socket.socket(fileno=int(sys.argv[1])), SystemClock()).run()
+    os._exit(0)  # threads that wait for cameras are not waited for
 
 
 if __name__ == "__main__":
