@@ -183,7 +183,7 @@ def beep_loop(codec: Codec) -> Loop:
 
 @lru_cache(maxsize=4)
 def file_loop(path: str, *, inband_parameter_sets: bool = True) -> Loop:
-    """The first video stream of a file, from its first key frame to the end of its last whole GOP.
+    """The first video stream of a file, from its first key frame on.
 
     Raises av.error.FFmpegError (not readable) and ValueError (not H.264 or H.265, no key frame).
     """
@@ -213,8 +213,8 @@ def file_loop(path: str, *, inband_parameter_sets: bool = True) -> Loop:
                     rest = (found or sets) + rest
                 unit = units.MediaUnit(track=Track.VIDEO, is_key=part.is_keyframe, nals=rest)
                 timed.append((int(part.pts * stream.time_base * US_PER_S), unit))
-                if len(timed) >= LOOP_PICTURES_MAX:
-                    break
+            if len(timed) >= LOOP_PICTURES_MAX:
+                break
         width, height = stream.codec_context.width, stream.codec_context.height
     if not timed:
         raise ValueError(f"{path} holds no key frame")
