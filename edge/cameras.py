@@ -135,7 +135,7 @@ class Cameras:
         camera = CameraInService(settings, _password_of(settings), recorder)
         self.in_service[camera.id] = camera
         if gap is None:
-            recorder.ended(GapCause.CONFIG, "put into service")
+            recorder.ended(account.cause, "")
         self._connect(camera)
 
     def _connect(self, camera: CameraInService) -> None:

@@ -209,16 +209,41 @@ def verify(
         if entry.kind is Kind.KEY:
             key = _public_key(entry.data.get("public"))
             keys[key_id(key)] = key
-        document = json.loads(entry.line)
-        signature = document.pop("sig")
-        try:
-            keys[entry.key].verify(base64.b64decode(signature), _canonical(document))
-        except (KeyError, InvalidSignature, binascii.Error) as error:
-            raise JournalDamaged(
-                f"entry {entry.seq} of the journal is not signed as it says"
-            ) from error
+        if not _is_signed(entry, keys):
+            raise JournalDamaged(f"entry {entry.seq} of the journal is not signed as it says")
         at = Head.of(entry)
     return at
+
+
+def authentic(
+    entries: Iterable[Entry], trusted: Iterable[Ed25519PublicKey] = ()
+) -> tuple[list[Entry], list[Entry]]:
+    """Those that are signed as they say, and those that are not; in any order, with any holes.
+
+    Keys as in :func:`verify`.
+    """
+    found = list(entries)
+    keys = {key_id(key): key for key in trusted}
+    for entry in found:
+        if entry.kind is Kind.KEY:
+            try:
+                key = _public_key(entry.data.get("public"))
+            except JournalDamaged:
+                continue
+            keys[key_id(key)] = key
+    good = [entry for entry in found if _is_signed(entry, keys)]
+    kept = {entry.line for entry in good}
+    return good, [entry for entry in found if entry.line not in kept]
+
+
+def _is_signed(entry: Entry, keys: Mapping[str, Ed25519PublicKey]) -> bool:
+    document = json.loads(entry.line)
+    signature = document.pop("sig")
+    try:
+        keys[entry.key].verify(base64.b64decode(signature), _canonical(document))
+    except (KeyError, InvalidSignature, binascii.Error):
+        return False
+    return True
 
 
 def _canonical(document: Any) -> bytes:

@@ -23,7 +23,8 @@ from retention.index.entries import add_entries
 from retention.index.formats import run_to_json
 from retention.index.write import IndexWriter, put_alive
 from retention.journal import Entry, Journal, Kind, parse_line
-from retention.model import GAP_MIN_US, Gap, GapCause, Run
+from retention.model import GAP_MIN_US, US_PER_S, Gap, GapCause, Run
+from retention.timeline import timeline
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ Sink = Callable[[bytes], None]
 #: Entries that an index which does not answer may owe; older ones are on the volumes.
 PENDING_ENTRIES_MAX = 50_000
 DETAIL_CHARACTERS_MAX = 300
+#: Footage that was in RAM when the last life ended began at most so long before its end.
+LOOK_BACK_US = 3600 * US_PER_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,8 @@ class Account:
 
     covered_until_us: int
     open_gap: Gap | None
+    #: Why nothing is recorded yet, where no gap is open.
+    cause: GapCause = GapCause.CONFIG
 
 
 class Ledger:
@@ -205,9 +210,9 @@ class Ledger:
     def _go_on(
         self, row: rows.CameraRow, cause: GapCause, alive_us: int | None, now_us: int
     ) -> Account:
-        covered_us = self._settle(row, alive_us, now_us)
+        covered_us = self._settle(row, cause, alive_us, now_us)
         if now_us - covered_us < GAP_MIN_US:
-            return Account(covered_until_us=covered_us, open_gap=None)
+            return Account(covered_until_us=covered_us, open_gap=None, cause=cause)
         self.gap_opened(row.id, covered_us, cause)
         gap = Gap(camera=row.id, start_us=covered_us, end_us=None, cause=cause)
         return Account(covered_until_us=covered_us, open_gap=gap)
@@ -216,11 +221,14 @@ class Ledger:
         self, row: rows.CameraRow, cause: GapCause, alive_us: int | None, now_us: int
     ) -> None:
         """A camera that the settings do not name any more: due until the service last ran."""
-        covered_us = self._settle(row, alive_us, now_us)
+        covered_us = self._settle(row, cause, alive_us, now_us)
         self.camera_removed(row.id, covered_us)
 
-    def _settle(self, row: rows.CameraRow, alive_us: int | None, now_us: int) -> int:
-        """Close what the last life left open; until when the camera is accounted for."""
+    def _settle(
+        self, row: rows.CameraRow, cause: GapCause, alive_us: int | None, now_us: int
+    ) -> int:
+        """Close what the last life left open, and account for footage that died in its RAM while
+        later gaps were told already; until when the camera is accounted for."""
         standing = self._index.submit(lambda connection: _standing(connection, row.id)).result()
         covered_us = max(row.commissioned_us, standing.newest_us or 0, standing.gap_end_us or 0)
         for start_us, footage_us in standing.open_gaps:
@@ -229,7 +237,25 @@ class Ledger:
             end_us = min(end_us, max(now_us, start_us))
             self.gap_closed(row.id, start_us, end_us)
             covered_us = max(covered_us, end_us if end_us - start_us >= GAP_MIN_US else 0)
+        for hole in self._unexplained(row, covered_us):
+            assert hole.end_us is not None
+            self.gap(row.id, hole.start_us, hole.end_us, cause)
         return covered_us
+
+    def _unexplained(self, row: rows.CameraRow, until_us: int) -> list[Gap]:
+        from_us = max(row.commissioned_us, until_us - LOOK_BACK_US)
+
+        def query(connection: sqlite3.Connection) -> list[Gap]:
+            line = timeline(
+                row.id,
+                rows.spans(connection, row.id, from_us, until_us),
+                rows.gaps(connection, row.id, from_us, until_us),
+                from_us,
+                until_us,
+            )
+            return [gap for gap in line.gaps if gap.cause is GapCause.UNKNOWN]
+
+        return self._index.submit(query).result()
 
     # Inside --------------------------------------------------------------------------------
 

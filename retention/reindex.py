@@ -20,13 +20,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from config.errors import XueliangError
 from retention.index import rows
 from retention.index.entries import add_entries
 from retention.index.errors import IndexUnavailable
 from retention.index.read import Index
 from retention.index.write import connect_for_writing, put_segment
-from retention.journal import Entry, JournalDamaged, longest_chain, verify
+from retention.journal import Entry, authentic, longest_chain
 from retention.layout import segment_path
 from retention.model import Segment, SegmentState
 from retention.mp4.boxes import SegmentCorrupt
@@ -41,12 +40,6 @@ LEDGER_TABLES = ("camera", "volume", "run", "gap", "journal", "meta")
 #: So long the replicas may lag behind a living index: a group's sync, on a slow disk.
 REPLICA_LAG_S = 15.0
 _BATCH_ROWS = 500
-
-
-class ReindexFailed(XueliangError):
-    """The volumes cannot rebuild the index."""
-
-    code = "reindex_failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +85,6 @@ def reindex(
 
     Raises:
         VolumeUnavailable: a volume is missing: the rebuilt index would lack its footage.
-        ReindexFailed: the journal on the volumes was tampered with.
     """
     assert dry_run or not is_live
     roots = {read_stamp(path)[0]: path for path in volumes}
@@ -104,8 +96,17 @@ def reindex(
         result = Rebuilt()
         with closing(connect_for_writing(target)) as connection:
             connection.execute("PRAGMA synchronous = OFF")
-            chain = _journal(roots, None if before is None or not is_live else before.seq)
-            add_entries_in_one(connection, chain)
+            chain, forged = _journal(roots, None if before is None or not is_live else before.seq)
+            result.differences += [
+                Difference(
+                    table="journal",
+                    key=str(entry.seq),
+                    index="",
+                    volumes=f"a line that is not signed as it says: {entry.line[:120]!r}",
+                )
+                for entry in forged
+            ]
+            _add_entries(connection, chain)
             result.entries = len(chain)
             _add_segments(connection, roots, result)
             result.differences += _ledger_differences(before, _ledger_rows(connection))
@@ -120,29 +121,24 @@ def reindex(
 # The journal -----------------------------------------------------------------------------------
 
 
-def _journal(roots: dict[str, Path], wanted_seq: int | None) -> list[Entry]:
-    """The replicas' common chain; of a living index up to the entry it had when we looked."""
+def _journal(roots: dict[str, Path], wanted_seq: int | None) -> tuple[list[Entry], list[Entry]]:
+    """The replicas' common chain (of a living index up to the entry it had when we looked), and
+    what somebody changed in them."""
     deadline = time.monotonic() + REPLICA_LAG_S
     while True:
         found = [read_replica(path) for path in roots.values()]
-        chain, others = longest_chain(entry for one in found for entry in one.entries)
+        known = {entry.line: entry for one in found for entry in one.entries}
+        good, forged = authentic(known.values())
+        chain, others = longest_chain(good)
         if wanted_seq is None or len(chain) >= wanted_seq or time.monotonic() > deadline:
             break
         time.sleep(0.5)
     if others:
         log.warning("journal_branch", extra={"entries": len(others)})
-    if wanted_seq is not None:
-        chain = chain[:wanted_seq]
-    try:
-        verify(chain)
-    except JournalDamaged as error:
-        raise ReindexFailed(
-            str(error), hint="the journal was changed by somebody: keep the disks as they are"
-        ) from error
-    return chain
+    return chain if wanted_seq is None else chain[:wanted_seq], forged
 
 
-def add_entries_in_one(connection: sqlite3.Connection, chain: Iterable[Entry]) -> None:
+def _add_entries(connection: sqlite3.Connection, chain: Iterable[Entry]) -> None:
     connection.execute("BEGIN")
     add_entries(connection, chain)
     connection.execute("COMMIT")

@@ -21,11 +21,10 @@ from retention.index.write import IndexWriter
 from retention.journal import (
     Entry,
     Head,
-    JournalDamaged,
     ReadLines,
+    authentic,
     longest_chain,
     read_lines,
-    verify,
 )
 from retention.volume import Volume
 from retention.volume_errors import VolumeError, unavailable
@@ -89,12 +88,16 @@ def level(index: IndexWriter, volumes: Sequence[Volume], public_key: Ed25519Publ
             replicas[volume.uuid] = found
         except VolumeError as error:
             log.error("journal_unread", extra={"volume": volume.uuid, "error": error.sentence()})
-    taken = _take(index, last, [entry for one in replicas.values() for entry in one.entries])
-    try:
-        trusted = verify(taken, Head.of(last), [public_key]) if taken else Head.of(last)
-    except JournalDamaged as error:
-        log.error("journal_replica_not_taken", extra={"error": str(error)})
-        taken, trusted = [], Head.of(last)
+    new = [
+        entry
+        for one in replicas.values()
+        for entry in one.entries
+        if last is None or entry.seq > last.seq
+    ]
+    good, forged = authentic(new, [public_key])
+    if forged:
+        log.error("journal_entries_forged", extra={"from": forged[0].seq, "count": len(forged)})
+    taken = _take(last, good)
     if taken:
         index.submit(lambda connection: add_entries(connection, taken)).result()
     strangers = 0
@@ -102,7 +105,7 @@ def level(index: IndexWriter, volumes: Sequence[Volume], public_key: Ed25519Publ
         if volume.uuid in replicas:
             strangers += give_missing(index, volume, replicas[volume.uuid].entries)
     return Levelled(
-        head=trusted,
+        head=Head.of(taken[-1] if taken else last),
         taken=len(taken),
         strangers=strangers,
         damaged_lines=sum(one.damaged_lines for one in replicas.values()),
@@ -113,7 +116,7 @@ def _lowest(entries: Sequence[Entry]) -> int:
     return min(entry.seq for entry in entries)
 
 
-def _take(index: IndexWriter, last: Entry | None, found: Iterable[Entry]) -> list[Entry]:
+def _take(last: Entry | None, found: Iterable[Entry]) -> list[Entry]:
     """The entries that follow the index's newest one."""
     if last is None:
         return longest_chain(found)[0]
@@ -175,9 +178,3 @@ def give_missing(index: IndexWriter, volume: Volume, held: Sequence[Entry]) -> i
             extra={"volume": volume.uuid, "entries": len(strangers), "from": strangers[0].seq},
         )
     return len(strangers)
-
-
-def chain_of(replicas: Iterable[ReadLines]) -> tuple[list[Entry], int]:
-    """The journal that the replicas hold together, and how many entries are not on it."""
-    chain, others = longest_chain(entry for one in replicas for entry in one.entries)
-    return chain, len(others)

@@ -21,7 +21,7 @@ from retention.model import US_PER_S, AudioFormat, Codec, MediaFormat, Track, Vi
 
 #: A camera whose process slept longer than this leaves pictures out instead of catching up.
 LATE_US_MAX = 2 * US_PER_S
-_EXPIRY_INTERVAL_S = 1.0
+EXPIRY_INTERVAL_US = US_PER_S
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -209,23 +209,24 @@ class DemoCamera:
         if self.device is not None:
             self.device.drop()
 
+    def close(self) -> None:
+        """Switch off: end every connection, give the ports back."""
+        self._each_listener(Listener.close)
+        self._drop_all()
+
     async def run(self) -> None:
-        """Play until cancelled; then close."""
+        """Play until cancelled."""
         expiry_us = 0
-        try:
-            while True:
-                lane = min(self._lanes.values(), key=lambda one: one.due_us)
-                late_us = self._media_us() - lane.due_us
-                await asyncio.sleep(max(0, -late_us) / US_PER_S)
-                if late_us > LATE_US_MAX:
-                    lane.tick += int(Fraction(late_us) / lane.source.interval_us)
-                await self._tick(lane)
-                if self._media_us() > expiry_us:
-                    expiry_us = self._media_us() + int(_EXPIRY_INTERVAL_S * US_PER_S)
-                    self.server.expire()
-        finally:
-            self._each_listener(Listener.close)
-            self._drop_all()
+        while True:
+            lane = min(self._lanes.values(), key=lambda one: one.due_us)
+            late_us = self._media_us() - lane.due_us
+            await asyncio.sleep(max(0, -late_us) / US_PER_S)
+            if late_us > LATE_US_MAX:
+                lane.tick += int(Fraction(late_us) / lane.source.interval_us)
+            await self._tick(lane)
+            if self._media_us() > expiry_us:
+                expiry_us = self._media_us() + EXPIRY_INTERVAL_US
+                self.server.expire()
 
     async def _tick(self, lane: _Lane) -> None:
         utc_us = self._utc_of(lane.due_us) + self.clock_offset_us

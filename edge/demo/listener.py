@@ -14,22 +14,25 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 class Listener:
     """Serves connections on a loopback port; a socket that never listens holds the number.
 
-    Raises OSError from :meth:`open` when a fixed port is taken.
+    ``port`` is 0 until the first :meth:`open`, unless it is fixed.
     """
 
     def __init__(self, serve: Serve, *, port: int = 0, buffer_bytes: int = 64 * 1024) -> None:
         self._serve = serve
         self._buffer_bytes = buffer_bytes
-        self._holder = _bound(port)
+        self._holder: socket.socket | None = None
         self._server: asyncio.Server | None = None
-        self.port: int = self._holder.getsockname()[1]
+        self.port = port
 
     @property
     def is_open(self) -> bool:
         return self._server is not None
 
     async def open(self) -> None:
-        """Accept connections (again)."""
+        """Accept connections (again). Raises OSError when a fixed port is taken."""
+        if self._holder is None:
+            self._holder = _bound(self.port)
+            self.port = self._holder.getsockname()[1]
         if self._server is None:
             self._server = await asyncio.start_server(
                 self._serve, sock=_bound(self.port), limit=self._buffer_bytes
@@ -44,7 +47,9 @@ class Listener:
     def close(self) -> None:
         """Give the port back."""
         self.refuse()
-        self._holder.close()
+        if self._holder is not None:
+            self._holder.close()
+            self._holder = None
 
 
 def _bound(port: int) -> socket.socket:

@@ -57,10 +57,14 @@ class DemoSite:
         return self.cameras[camera]
 
     async def __aenter__(self) -> Self:
+        try:
+            for camera in self.cameras.values():
+                await camera.open()
+        except OSError:
+            self._close()
+            raise
         await self._group.__aenter__()
-        for camera in self.cameras.values():
-            await camera.open()
-            self._tasks.append(self._group.create_task(camera.run()))
+        self._tasks = [self._group.create_task(one.run()) for one in self.cameras.values()]
         return self
 
     async def __aexit__(
@@ -71,4 +75,11 @@ class DemoSite:
     ) -> None:
         for task in self._tasks:
             task.cancel()
-        await self._group.__aexit__(kind, error, trace)
+        try:
+            await self._group.__aexit__(kind, error, trace)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        for camera in self.cameras.values():
+            camera.close()

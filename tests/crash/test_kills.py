@@ -120,10 +120,12 @@ def assert_losses_explained(
     box: Box, site: SiteProcess, name: str, kills: list[Kill], until_us: int
 ) -> None:
     """Whatever was sent and is not stored was sent around a kill."""
-    stored = {unit.sha256: unit.pts_us for unit in stored_video(box, name)}
     sent = site.sent(name)
-    doubled = len(stored_video(box, name)) - len(stored)
-    assert doubled == 0, f"{name}: {doubled} pictures stored twice"
+    # a session's first picture may lack what libav throws away before the answer to PLAY
+    known = {unit.sha256 for unit in sent}
+    hashes = [unit.sha256 for unit in stored_video(box, name) if unit.sha256 in known]
+    stored = set(hashes)
+    assert len(stored) == len(hashes), f"{name}: pictures stored twice"
     first = next(place for place, unit in enumerate(sent) if unit.sha256 in stored)
     lost = [
         unit.capture_utc_us

@@ -166,6 +166,23 @@ def test_a_gap_that_was_closed_by_lost_footage_is_followed_by_the_crash(tmp_path
         ledger.gap("gate", T0 + 10 * S, T0 + 30 * S, GapCause.NETWORK)
     with ledger_on(tmp_path / "index.db") as (index, ledger, _):
         assert begin(ledger, 100).covered_until_us == T0 + 30 * S
+        assert gaps_of(index)[0] == gap(0, 10, GapCause.SERVICE_CRASHED)
+
+
+def test_footage_that_died_in_ram_before_a_later_gap_is_accounted_for(tmp_path: Path) -> None:
+    """The camera went offline, and then the service died with the seconds before it."""
+    with ledger_on(tmp_path / "index.db") as (index, ledger, _):
+        begin(ledger, 0)
+        index.segment_sealed(segment_of(1, T0, T0 + 96 * S))
+        ledger.gap_opened("gate", T0 + 100 * S, GapCause.CAMERA_OFFLINE)
+        ledger.alive(T0 + 102 * S)
+    with ledger_on(tmp_path / "index.db") as (index, ledger, _):
+        begin(ledger, 110)
+        assert gaps_of(index) == [
+            gap(96, 100, GapCause.SERVICE_CRASHED),
+            gap(100, 102, GapCause.CAMERA_OFFLINE),
+            gap(102, None, GapCause.SERVICE_CRASHED),
+        ]
 
 
 def test_a_clock_set_back_makes_no_gap_that_ends_before_it_starts(tmp_path: Path) -> None:
