@@ -127,13 +127,16 @@ def test_a_restart_within_a_second_leaves_no_gap(tmp_path: Path) -> None:
     with ledger_on(tmp_path / "index.db") as (index, ledger, _):
         begin(ledger, 0)
         index.segment_sealed(segment_of(1, T0, T0 + 60 * S))
-        assert begin(ledger, 60.9) == Account(covered_until_us=T0 + 60 * S, open_gap=None)
+        assert begin(ledger, 60.9) == Account(
+            covered_until_us=T0 + 60 * S, open_gap=None, cause=GapCause.SERVICE_CRASHED
+        )
         assert gaps_of(index) == []
 
 
 def test_an_open_gap_keeps_its_cause_until_the_service_died(tmp_path: Path) -> None:
     with ledger_on(tmp_path / "index.db") as (index, ledger, _):
         begin(ledger, 0)
+        index.segment_sealed(segment_of(9, T0, T0 + 10 * S))
         ledger.gap_opened("gate", T0 + 10 * S, GapCause.CAMERA_OFFLINE)
         ledger.alive(T0 + 40 * S)
     with ledger_on(tmp_path / "index.db") as (index, ledger, _):
@@ -149,6 +152,7 @@ def test_a_gap_whose_end_was_not_told_ends_where_footage_begins(tmp_path: Path) 
     """Killed between the durable fragment and the entry that closes the gap."""
     with ledger_on(tmp_path / "index.db") as (index, ledger, _):
         begin(ledger, 0)
+        index.segment_sealed(segment_of(9, T0, T0 + 10 * S))
         ledger.gap_opened("gate", T0 + 10 * S, GapCause.CAMERA_OFFLINE)
         index.segment_sealed(segment_of(1, T0 + 30 * S, T0 + 50 * S))
     with ledger_on(tmp_path / "index.db") as (index, ledger, _):
