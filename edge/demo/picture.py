@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +77,7 @@ def clock_text(utc_us: int) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S.") + f"{at.microsecond // 1000:03d}+08:00"
 
 
-def read_bars(luma: Plane) -> Bars:
+def read_bars(luma: npt.NDArray[Any]) -> Bars:
     """What the bar of a decoded picture says; ``luma`` is its Y plane."""
     rows = _bar_height(luma.shape[0])
     return Bars(
@@ -125,7 +126,7 @@ def _draw_row(band: Plane, value: int, bits: int) -> None:
     band[:, : cell * bits] = np.repeat(np.array(levels, dtype=np.uint8), cell)
 
 
-def _read_row(band: Plane, bits: int) -> int:
+def _read_row(band: npt.NDArray[Any], bits: int) -> int:
     cell = band.shape[1] // bits
     value = 0
     for bit in range(bits):
