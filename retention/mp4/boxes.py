@@ -23,9 +23,9 @@ TRAILER_UUID = UUID("b8a2f6d4-6c1e-4a52-9d0b-3e1f7c5a9003").bytes
 
 #: Bounds of what is held in memory while a file is scanned.
 MAX_HEAD_BYTES = 1 << 20
-MAX_MOOF_BYTES = 16 << 20
+MAX_MOOF_BYTES = 1 << 20  # some 60,000 units
 MAX_MDAT_BYTES = 256 << 20
-MAX_TRAILER_BYTES = 8 << 20
+MAX_TRAILER_BYTES = 4 << 20  # some 70,000 fragments
 
 #: 9999-12-31T23:59:59.999999Z; later instants have no path.
 MAX_INSTANT_US = 253_402_300_799_999_999

@@ -32,7 +32,8 @@ class DecodeTimes:
         The list has one more: where the last picture's decode time ends, which is ``end`` for a
         stream without reordering. All rise strictly, also from fragment to fragment. Only where a
         stream breaks the depth seen so far, or begins with pictures that are shown before time 0,
-        a picture is decoded after it is shown.
+        a picture is decoded after it is shown. The very first one is decoded at time 0: GStreamer's
+        qtdemux takes the edit list from there.
         """
         missing = _depth(self.waiting, shown) - len(self.waiting)
         heap = [*self.waiting, *range(self.least, self.least + missing)]
@@ -40,7 +41,8 @@ class DecodeTimes:
         least = self.least
         decode = []
         for time in shown:
-            decode.append(max(least, heappushpop(heap, time)))
+            free = heappushpop(heap, time)
+            decode.append(max(least, free) if least else 0)
             least = decode[-1] + 1
         decode.append(max(least, heap[0] if heap else end))
         return decode, DecodeTimes(waiting=tuple(heap), least=least)

@@ -160,8 +160,10 @@ def _fragment_at(
         found = parse_moof(moof)
     except SegmentCorrupt:
         return None
+    if found.sequence != sequence:
+        return None
     sha256 = _whole_sha256(read, moof, media_at, media.size_bytes)
-    if found.sequence != sequence or sha256 is None:
+    if sha256 is None:
         return None
     return FragmentEntry(
         offset=position,
