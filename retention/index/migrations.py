@@ -68,7 +68,6 @@ CREATE TABLE segment (
 ) STRICT;
 -- Covers the time line: the fragments' blobs are not touched for it.
 CREATE INDEX segment_time ON segment (camera, start_us, number, end_us);
-CREATE INDEX segment_end ON segment (camera, end_us);
 -- What start-up has to look at, in a table of millions.
 CREATE INDEX segment_unfinished ON segment (camera, number)
   WHERE state = 'open' OR end_reason = 'io_error';

@@ -15,6 +15,7 @@ from retention.fragments import decode_table, encode_table
 from retention.index.formats import format_from_json
 from retention.journal import Entry, parse_line
 from retention.model import (
+    GAP_MIN_US,
     ClockState,
     EndReason,
     Gap,
@@ -63,7 +64,10 @@ OPEN_GAPS = (
     "SELECT camera, start_us, end_us, cause, detail FROM gap"
     " WHERE camera = ? AND end_us IS NULL ORDER BY start_us"
 )
-NEWEST = "SELECT max(end_us) FROM segment WHERE camera = ?"
+NEWEST = (
+    "SELECT max(end_us) FROM (SELECT end_us FROM segment WHERE camera = ?"
+    " ORDER BY start_us DESC LIMIT 4)"
+)
 OLDEST = "SELECT min(start_us) FROM segment WHERE camera = ?"
 
 #: So many segments before an instant are looked at for one that reaches beyond it: runs overlap
@@ -168,11 +172,23 @@ def unfinished_segments(connection: sqlite3.Connection) -> list[Segment]:
 
 
 def spans(connection: sqlite3.Connection, camera: str, from_us: int, to_us: int) -> list[Span]:
-    """What is stored in the window, with the neighbours on both sides."""
-    rows = connection.execute(LAST_SPANS, (camera, from_us, OVERLAP_SEGMENTS)).fetchall()
-    rows += connection.execute(SPANS, (camera, to_us, from_us)).fetchall()
-    rows += connection.execute(NEXT_SPAN, (camera, to_us)).fetchall()
-    return [Span(start_us=start_us, end_us=end_us) for start_us, end_us in rows]
+    """What is stored in the window, with the neighbours on both sides, joined where no gap is."""
+    found = connection.execute(LAST_SPANS, (camera, from_us, OVERLAP_SEGMENTS)).fetchall()
+    found.reverse()
+    found += connection.execute(SPANS, (camera, to_us, from_us)).fetchall()
+    found += connection.execute(NEXT_SPAN, (camera, to_us)).fetchall()
+    joined: list[Span] = []
+    if not found:
+        return joined
+    first_us, last_us = found[0]
+    for start_us, end_us in found:  # millions a year: no object for each
+        if start_us - last_us >= GAP_MIN_US:
+            joined.append(Span(start_us=first_us, end_us=last_us))
+            first_us, last_us = start_us, end_us
+        elif end_us > last_us:
+            last_us = end_us
+    joined.append(Span(start_us=first_us, end_us=last_us))
+    return joined
 
 
 def gaps(connection: sqlite3.Connection, camera: str, from_us: int, to_us: int) -> list[Gap]:

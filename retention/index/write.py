@@ -53,6 +53,15 @@ WHERE segment.volume = excluded.volume AND segment.start_us = excluded.start_us
 """
 
 
+_FIRST_SEGMENT = (
+    "SELECT start_us FROM segment INDEXED BY segment_time ORDER BY camera, start_us LIMIT 1"
+)
+_LAST_SEGMENT = (
+    "SELECT start_us FROM segment INDEXED BY segment_time"
+    " ORDER BY camera DESC, start_us DESC LIMIT 1"
+)
+
+
 def put_segment(connection: sqlite3.Connection, segment: Segment) -> None:
     """Insert or bring forward one segment's row."""
     connection.execute(_PUT_SEGMENT, segment_row(segment))
@@ -114,7 +123,8 @@ def _first_look(connection: sqlite3.Connection) -> None:
         connection.execute(f'SELECT * FROM "{name}" LIMIT 1').fetchall()  # noqa: S608
     connection.execute("SELECT max(seq) FROM journal").fetchone()
     connection.execute("SELECT count(*) FROM gap WHERE end_us IS NULL").fetchone()
-    connection.execute("SELECT max(start_us) FROM segment INDEXED BY segment_time").fetchone()
+    for end in (_FIRST_SEGMENT, _LAST_SEGMENT):
+        connection.execute(end).fetchone()
 
 
 def explained(path: Path, error: sqlite3.Error) -> IndexUnavailable:
