@@ -22,6 +22,8 @@ from retention.model import US_PER_S, AudioFormat, Codec, MediaFormat, Track, Vi
 #: A camera whose process slept longer than this leaves pictures out instead of catching up.
 LATE_US_MAX = 2 * US_PER_S
 EXPIRY_INTERVAL_US = US_PER_S
+#: Cameras are this share of a picture apart: no two take theirs at the same instant.
+_PHASE = Fraction(382, 1000)
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -58,7 +60,8 @@ class DemoCamera:
         self._on_us = clock.monotonic_us()
         video = source.video_source(plan, hue=hue)
         sound = source.audio_source(plan)
-        self._lanes = {Track.VIDEO: _Lane(track=Track.VIDEO, source=video, start_us=0)}
+        phase_us = int(hue * _PHASE * video.interval_us) % int(video.interval_us)
+        self._lanes = {Track.VIDEO: _Lane(track=Track.VIDEO, source=video, start_us=phase_us)}
         if sound is not None:
             self._lanes[Track.AUDIO] = _Lane(track=Track.AUDIO, source=sound, start_us=0)
         self._rtp_base = {

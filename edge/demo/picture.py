@@ -36,16 +36,20 @@ class Bars:
 class Painter:
     """Paints the pictures of one camera; keeps the still background between pictures.
 
+    With grain, the middle half is noisy as at night: an encoder fills the bit rate it is given.
     Width and height must be even, the width at least 96 and the height at least 64, in pixels.
     """
 
-    def __init__(self, *, name: str, width: int, height: int, hue: int) -> None:
+    def __init__(
+        self, *, name: str, width: int, height: int, hue: int, has_grain: bool = False
+    ) -> None:
         if width % 2 or height % 2 or width < 96 or height < 64:
             raise ValueError(f"a picture of {width}x{height} cannot be painted")
         self._name = name
         self._width = width
         self._height = height
         self._background = _background(width, height, hue)
+        self._grain = _grain(width, height) if has_grain else None
         self._clock_scale = max(1, width // (font.ADVANCE * 30))
 
     def paint(self, frame_number: int, utc_us: int) -> Plane:
@@ -53,6 +57,10 @@ class Painter:
         picture = self._background.copy()
         luma = picture[: self._height]
         self._walkers(luma, frame_number)
+        if self._grain is not None:
+            rows = self._height // 2
+            first = frame_number * 7 % (len(self._grain) - rows)
+            luma[self._height // 4 : self._height // 4 + rows] += self._grain[first : first + rows]
         scale = self._clock_scale
         _write(luma, self._name[:24], row=2 * scale, column=2 * scale, scale=scale)
         clock_row = self._height - _bar_height(self._height) * 2 - 10 * scale
@@ -96,6 +104,12 @@ def _background(width: int, height: int, hue: int) -> Plane:
     chroma[0] = 128 + hue * 37 % 32 - 16
     chroma[1] = 128 + hue * 61 % 32 - 16
     return picture
+
+
+def _grain(width: int, height: int) -> Plane:
+    """More rows of noise than a picture shows, so that each shows other ones."""
+    numbers = np.random.default_rng(seed=width * height)
+    return numbers.integers(0, 48, size=(height // 2 + 97, width), dtype=np.uint8)
 
 
 def _bar_height(height: int) -> int:

@@ -17,7 +17,8 @@ class StreamPlan:
     fps: int = 10
     gop_frames: int = 10
     b_frames: int = 0
-    bit_rate: int | None = None  # bits per second; None = constant quality, a few 100 kbit/s
+    #: Bits per second, reached by a noisy picture; None = constant quality, about 150 kbit/s.
+    bit_rate: int | None = None
     audio: Codec | None = None
     #: Parameter sets before each key frame, and in the SDP; at least one must be set.
     inband_parameter_sets: bool = True

@@ -56,7 +56,7 @@ class LiveSource:
 
     def __init__(self, plan: StreamPlan, *, label: str, hue: int) -> None:
         self._plan = plan
-        self._painter = Painter(name=label, width=plan.width, height=plan.height, hue=hue)
+        self._painter = _painter(plan, label, hue)
         self._encoder = encode.PictureEncoder(plan)
         self._key_wanted = False
         self.interval_us = Fraction(US_PER_S, plan.fps)
@@ -96,16 +96,16 @@ class Loop:
 
 
 class LoopSource:
-    """Sends a :class:`Loop`; costs next to nothing."""
+    """Sends a :class:`Loop`, from its unit ``first`` on; costs next to nothing."""
 
     is_blocking = False
 
-    def __init__(self, loop: Loop, *, stamp: bool = False) -> None:
+    def __init__(self, loop: Loop, *, stamp: bool = False, first: int = 0) -> None:
         if not loop.units:
             raise ValueError("a loop needs at least one unit")
         self._loop = loop
         self._stamp = stamp
-        self._skipped = 0  # units left out to reach a key frame
+        self._skipped = first  # units left out, to begin elsewhere or to reach a key frame
         self._key_wanted = False
 
     @property
@@ -151,11 +151,22 @@ class LoopSource:
         return units.MediaUnit(track=unit.track, is_key=unit.is_key, nals=nals)
 
 
+def _painter(plan: StreamPlan, label: str, hue: int) -> Painter:
+    """A planned bit rate is to be reached, hence the grain."""
+    return Painter(
+        name=label,
+        width=plan.width,
+        height=plan.height,
+        hue=hue,
+        has_grain=plan.bit_rate is not None,
+    )
+
+
 @lru_cache(maxsize=16)
 def painted_loop(plan: StreamPlan, seconds: int) -> Loop:
     """A loop of whole GOPs, at least ``seconds`` long, encoded once per plan and process."""
     encoder = encode.PictureEncoder(plan)
-    painter = Painter(name="loop", width=plan.width, height=plan.height, hue=7)
+    painter = _painter(plan, "loop", hue=7)
     gops = -(-seconds * plan.fps // plan.gop_frames)
     gops += gops % 2  # an even number keeps idr_pic_id alternating across the seam
     interval_us = Fraction(US_PER_S, plan.fps)
@@ -234,13 +245,18 @@ def _shifted(
 
 
 def video_source(plan: CameraPlan, *, hue: int) -> Source:
-    """The picture that the plan asks for."""
+    """The picture that the plan asks for; ``hue``, the camera's number, tells cameras apart.
+
+    Loops of one plan begin at different units, so that their key frames do not come in a burst.
+    """
     stream = plan.stream
+    first = hue * 7
     if plan.media is not None:
         loop = file_loop(plan.media, inband_parameter_sets=stream.inband_parameter_sets)
-        return LoopSource(loop, stamp=plan.stamp)
+        return LoopSource(loop, stamp=plan.stamp, first=first)
     if plan.loop_seconds is not None:
-        return LoopSource(painted_loop(stream, plan.loop_seconds), stamp=plan.stamp)
+        loop = painted_loop(stream, plan.loop_seconds)
+        return LoopSource(loop, stamp=plan.stamp, first=first)
     return LiveSource(stream, label=plan.label, hue=hue)
 
 

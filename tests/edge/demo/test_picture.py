@@ -31,3 +31,10 @@ def test_the_clock_is_beijing_time_with_milliseconds() -> None:
 def test_a_size_that_cannot_be_painted_is_refused(width: int, height: int) -> None:
     with pytest.raises(ValueError, match="cannot be painted"):
         Painter(name="x", width=width, height=height, hue=0)
+
+
+def test_grain_fills_the_bit_rate_and_leaves_the_bars_readable() -> None:
+    painter = Painter(name="gate", width=320, height=180, hue=1, has_grain=True)
+    one, two = painter.paint(1, _NOW_US), painter.paint(2, _NOW_US)
+    assert (one[45:135] != two[45:135]).mean() > 0.9
+    assert read_bars(two[:180]).frame_number == 2

@@ -25,8 +25,23 @@ def test_a_loop_goes_round_with_rising_times() -> None:
     assert [at for at, one in enumerate(found) if one.unit.is_key] == [0, 10, 20, 30, 40]
 
 
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.H265])
+def test_a_planned_bit_rate_is_reached(codec: Codec) -> None:
+    plan = StreamPlan(codec=codec, width=320, height=180, bit_rate=1_000_000)
+    loop = source.painted_loop(plan, 4)
+    bits = 8 * sum(len(nal) for one in loop.units for nal in one.unit.nals)
+    assert 700_000 < bits / (len(loop.units) / plan.fps) < 1_300_000
+
+
 def test_one_plan_is_encoded_once_for_all_cameras() -> None:
     assert source.painted_loop(_PLAN, 2) is source.painted_loop(_PLAN, 2)
+
+
+def test_cameras_of_one_loop_do_not_send_their_key_frames_together() -> None:
+    plan = CameraPlan(id="a", loop_seconds=2, stream=_PLAN)
+    players = [source.video_source(plan, hue=number) for number in range(10)]
+    keys = [[p.produce(tick, 0)[0].unit.is_key for p in players] for tick in range(10)]
+    assert [sum(row) for row in keys] == [1] * 10
 
 
 def test_stamped_units_are_all_different_and_keep_their_picture() -> None:
