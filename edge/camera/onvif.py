@@ -174,6 +174,8 @@ class _Camera:
             information = _information(device)
         media = self._media(device)
         profiles = tuple(_profiles(media))
+        if not profiles:
+            raise CameraError(GapCause.STREAM_DAMAGED, "the camera lists no media profile on ONVIF")
         chosen = choose_profile(profiles, wanted)
         uri = _stream_uri(media, chosen.token)
         return CameraDescription(
