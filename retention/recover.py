@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 #: all (more of them are the reconciler's work, while recording goes on already).
 QUIET_HOURS = 2
 HOURS_MAX = 6
+#: Segments looked at for media that were recorded twice; one takes what another volume gave back.
+OTHERS_MAX = 4
 #: A file without a readable header is our own torn beginning only if it is at most so long: the
 #: first write holds the header and one fragment.
 TORN_BYTES_MAX = 16 << 20
@@ -233,6 +235,8 @@ class SegmentRecovery:
                 # Given up by a failing disk: what follows its mark was recorded elsewhere.
                 reason = row.end_reason or reason
                 segment = replace(segment, fragments=segment.fragments[:known])
+            elif self._is_elsewhere(segment, known):
+                segment = replace(segment, fragments=segment.fragments[:known])
             last = segment.fragments[-1]
             digest = segment_digest(scanned.header_bytes, segment.fragments)
             trailer = Trailer(
@@ -269,6 +273,24 @@ class SegmentRecovery:
                 "number": segment.number,
                 "fragments": len(segment.fragments),
             },
+        )
+
+    def _is_elsewhere(self, segment: Segment, known: int) -> bool:
+        """Whether all that follows the durable mark was recorded a second time, on another volume,
+        because this one hung; then the second time counts."""
+        rest = segment.fragments[known:]
+        if not known or not rest:
+            return False
+        others = self._reader.read(
+            lambda connection: rows.segments_after(
+                connection, segment.camera, segment.start_us, segment.number, OTHERS_MAX
+            )
+        )
+        return any(
+            other.run == segment.run
+            and other.start_us <= rest[0].start_us
+            and other.end_us >= rest[-1].end_us
+            for other in others
         )
 
     def _put(self, segment: Segment) -> None:

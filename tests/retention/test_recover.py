@@ -200,6 +200,22 @@ def test_a_segment_given_up_by_its_disk_ends_at_its_durable_mark(site: Site) -> 
     assert site.files()[-1].stat().st_mtime_ns == before
 
 
+def test_what_a_hung_disk_had_to_give_back_does_not_come_twice(tmp_path: Path) -> None:
+    """Killed while one volume hung and the other had taken over from its durable mark on."""
+    site = Site.make(tmp_path, 2)
+    with site.running() as recorder:
+        recorder.opened.ledger.run_started(run_of("gate"))
+        recorder.record(1, 0, 10)
+        recorder.record(2, 5, 9, place=1)
+    segment = stored(site, 1)
+    last = segment.fragments[-1]
+    cut(path_of(site, segment), last.offset + last.size_bytes)
+    put(site, as_open(segment, 5), 1)
+    restart(site)
+    assert len(stored(site, 1).fragments) == 5
+    assert reindex(site.index_path, site.volumes, dry_run=True).differences == []
+
+
 def test_what_is_not_understood_stays_as_it_is(site: Site) -> None:
     """Our name over somebody's bytes; another segment under this one's name."""
     alien = site.files()[1].with_name(site.files()[1].name.replace("-2.mp4", "-9.mp4"))
