@@ -82,8 +82,8 @@ class Muxer:
         """The next ``moof`` and ``mdat``.
 
         Raises:
-            FragmentUnfit: no units, too many bytes, times more than half an hour apart, or audio
-                in a segment without an audio track.
+            FragmentUnfit: no units, too many units or bytes, impossible instants, pictures more
+                than half an hour apart, or audio in a segment without an audio track.
         """
         video = [unit for unit in fragment.units if unit.track is Track.VIDEO]
         audio = [unit for unit in fragment.units if unit.track is Track.AUDIO]
@@ -100,12 +100,16 @@ class Muxer:
         moof = _moof(self._sequence + 1, pictures, frames, note_box(note))
         if len(moof) > MAX_MOOF_BYTES:
             raise FragmentUnfit(f"a fragment has {len(fragment.units)} units, too many for a file")
-        media = box(b"mdat", *(unit.data for unit in video), *(unit.data for unit in audio))
         self._sequence += 1
         self._video_times = video_times
         self._audio_next = audio_next
-        head = moof[:-CRC_BYTES]
-        return b"".join((head, zlib.crc32(media, zlib.crc32(head)).to_bytes(4, "big"), media))
+        parts = [(8 + fragment.size_bytes).to_bytes(4, "big") + b"mdat"]
+        parts += [unit.data for unit in video]
+        parts += [unit.data for unit in audio]
+        crc = zlib.crc32(moof[:-CRC_BYTES])
+        for part in parts:
+            crc = zlib.crc32(part, crc)
+        return b"".join((moof[:-CRC_BYTES], crc.to_bytes(CRC_BYTES, "big"), *parts))
 
     def _check(self, fragment: Fragment, audio: list[AccessUnit]) -> None:
         if not fragment.units:
@@ -115,6 +119,8 @@ class Muxer:
                 f"a fragment would span {fragment.start_us} to {fragment.end_us} us, which no"
                 " fragment can"
             )
+        if not all(0 <= unit.pts_us <= MAX_INSTANT_US for unit in fragment.units):
+            raise FragmentUnfit("a fragment has a unit at an instant that cannot be")
         if audio and self.segment.format.audio is None:
             raise FragmentUnfit("a fragment has audio, but its segment has no audio track")
         if fragment.size_bytes > MAX_MDAT_BYTES - 8:

@@ -4,9 +4,12 @@ Run by the system's Python (/usr/bin/python3), which has gi: ``gst_mp4_samples.p
 or warning of the pipeline ends it with status 1.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import sys
+from typing import Any
 
 import gi
 
@@ -18,16 +21,16 @@ def main(path: str) -> int:
     Gst.init(None)
     pipeline = Gst.parse_launch("filesrc name=source ! qtdemux name=demux")
     pipeline.get_by_name("source").set_property("location", path)
-    streams = {}
+    streams: dict[str, list[list[Any]]] = {}
 
-    def handoff(_sink, buffer, pad, name):
+    def handoff(_sink: Any, buffer: Any, pad: Any, name: str) -> None:
         # the edit list stands in the segment, so it is stream time that counts
         segment = pad.get_sticky_event(Gst.EventType.SEGMENT, 0).parse_segment()
         at = segment.to_stream_time(Gst.Format.TIME, buffer.pts)
         data = buffer.extract_dup(0, buffer.get_size())
         streams[name].append([at, hashlib.sha256(data).hexdigest()])
 
-    def pad_added(_demux, pad):
+    def pad_added(_demux: Any, pad: Any) -> None:
         name = pad.get_current_caps().get_structure(0).get_name()
         streams[name] = []
         sink = Gst.ElementFactory.make("fakesink")

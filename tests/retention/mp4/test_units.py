@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retention.model import AccessUnit, Codec, Fragment, Track
-from retention.mp4.boxes import SegmentCorrupt
-from retention.mp4.mux import Muxer
+from retention.mp4.boxes import MAX_INSTANT_US, SegmentCorrupt
+from retention.mp4.mux import FragmentUnfit, Muxer
 from retention.mp4.units import parse_moof, read_units
 from tests.retention.mp4.footage import START_US, encode, fragments, with_audio
 
@@ -40,6 +40,29 @@ def test_any_units_read_back_exactly_in_their_order(groups: list[list[AccessUnit
             Fragment(units=tuple(units), start_us=START_US, end_us=START_US + 7, is_key=True)
         )
         assert read_units(stored, _HEADER) == units
+
+
+@given(
+    st.lists(
+        st.builds(
+            AccessUnit,
+            track=st.sampled_from(Track),
+            pts_us=st.integers(-(1 << 70), 1 << 70) | st.integers(0, MAX_INSTANT_US),
+            is_key=st.just(True),
+            data=st.binary(max_size=3),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_absurd_instants_are_refused_or_kept(units: list[AccessUnit]) -> None:
+    try:
+        stored = Muxer(_HEADER).fragment(
+            Fragment(units=tuple(units), start_us=START_US, end_us=START_US, is_key=True)
+        )
+    except FragmentUnfit:
+        return
+    assert read_units(stored, _HEADER) == units
 
 
 @pytest.mark.parametrize("pictures", [0, 5])
