@@ -11,8 +11,10 @@ VIDEO_TRACK = 1
 AUDIO_TRACK = 2
 #: Of the video track, so that microseconds are exact; file time 0 is the header's start.
 VIDEO_TIMESCALE = 1_000_000
-#: The video's media time at file time 0, in ticks: one for each picture that may wait to be shown.
-VIDEO_LEAD = 16
+#: The video's media time at file time 0, in ticks: a millisecond for each picture that may wait to
+#: be shown. Players count it in the file's length; decode times closer together make libav warn.
+VIDEO_LEAD_STEP = 1000
+VIDEO_LEAD = 16 * VIDEO_LEAD_STEP
 
 #: Payload of ``uuid`` behind ``moov``: version byte, JSON of the header.
 HEADER_UUID = UUID("b8a2f6d4-6c1e-4a52-9d0b-3e1f7c5a9001").bytes

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappushpop
 
+from retention.mp4.boxes import VIDEO_LEAD, VIDEO_LEAD_STEP
+
 #: Pictures that may wait to be shown: the largest decoded picture buffer (H.264 A.3.1, H.265 A.4.2)
 MAX_DEPTH = 16
 
@@ -36,16 +38,22 @@ class DecodeTimes:
         qtdemux takes the edit list from there.
         """
         missing = _depth(self.waiting, shown) - len(self.waiting)
-        heap = [*self.waiting, *range(self.least, self.least + missing)]
+        step = _step(self.least)
+        heap = [*self.waiting, *range(self.least, self.least + missing * step, step)]
         heapify(heap)
         least = self.least
         decode = []
         for time in shown:
             free = heappushpop(heap, time)
             decode.append(max(least, free) if least else 0)
-            least = decode[-1] + 1
+            least = decode[-1] + _step(decode[-1])
         decode.append(max(least, heap[0] if heap else end))
         return decode, DecodeTimes(waiting=tuple(heap), least=least)
+
+
+def _step(decode: int) -> int:
+    """How much later the next picture is decoded at least."""
+    return VIDEO_LEAD_STEP if decode < VIDEO_LEAD else 1
 
 
 def _depth(waiting: Sequence[int], shown: Sequence[int]) -> int:

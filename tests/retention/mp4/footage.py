@@ -70,6 +70,7 @@ def encode(
     b_frames: int = 0,
     size: tuple[int, int] = (176, 144),
     open_gop: bool = False,
+    pyramid: bool = False,
     repeat_headers: bool = True,
 ) -> Footage:
     """Pictures of a moving pattern. In-band parameter sets at key frames, as cameras send them."""
@@ -87,11 +88,12 @@ def encode(
         "scenecut=0",
         f"bframes={b_frames}",
         "b-adapt=0",
+        f"b-pyramid={int(pyramid)}" if codec is Codec.H265 else f"b-pyramid={2 * int(pyramid)}",
         f"open-gop={int(open_gop)}",
         f"repeat-headers={int(repeat_headers)}",
     ]
     if codec is Codec.H265:
-        common += ["log-level=error", "pools=none", "frame-threads=1", "b-pyramid=0"]
+        common += ["log-level=error", "pools=none", "frame-threads=1"]
     key = "x265-params" if codec is Codec.H265 else "x264-params"
     encoder.options = {"preset": "ultrafast", key: ":".join(common)}
     frame_us = 1_000_000 // fps
@@ -173,6 +175,12 @@ def with_audio(footage: Footage, codec: Codec, *, rate_hz: int = 8000) -> Footag
         format=replace(footage.format, audio=audio),
         units=tuple(mixed + [unit for unit in waiting if unit.pts_us <= last_us]),
     )
+
+
+def from_key_frame(footage: Footage, number: int) -> Footage:
+    """What remains of the footage from its key frame of that number on, counted from 0."""
+    keys = [index for index, unit in enumerate(footage.units) if unit.is_key]
+    return replace(footage, units=footage.units[keys[number] :])
 
 
 def fragments(footage: Footage, *, pictures: int = 0) -> list[Fragment]:

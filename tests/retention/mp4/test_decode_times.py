@@ -5,9 +5,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retention.mp4.boxes import VIDEO_LEAD
 from retention.mp4.decode_times import MAX_DEPTH, DecodeTimes
 
-_LEAD = 16
+_LEAD = VIDEO_LEAD
 
 
 @st.composite
@@ -44,24 +45,25 @@ def test_nothing_is_decoded_after_it_is_shown(stream: tuple[list[int], list[int]
 
 
 def test_a_cut_changes_nothing_once_the_depth_is_known() -> None:
-    shown = [16, 340, 116, 216, 640, 416, 516, 940, 716, 816]
-    whole, _ = DecodeTimes().assign(shown, 1040)
-    first, times = DecodeTimes().assign(shown[:5], 416)
-    second, _ = times.assign(shown[5:], 1040)
+    shown = [_LEAD + 1000 * ms for ms in (0, 120, 40, 80, 240, 160, 200, 360, 280, 320)]
+    whole, _ = DecodeTimes().assign(shown, _LEAD + 400_000)
+    first, times = DecodeTimes().assign(shown[:5], _LEAD + 160_000)
+    second, _ = times.assign(shown[5:], _LEAD + 400_000)
     assert first[:-1] + second == whole
-    assert whole == [0, 16, 116, 216, 340, 416, 516, 640, 716, 816, 940]
+    assert whole[:3] == [0, _LEAD, _LEAD + 40_000]
+    assert [at - _LEAD for at in whole[1:]] == [1000 * 40 * index for index in range(10)]
 
 
 def test_without_reordering_pictures_are_decoded_when_they_are_shown() -> None:
     """But for the very first, which is decoded at 0."""
-    decode, times = DecodeTimes().assign([16, 50, 90], 130)
-    assert decode == [0, 50, 90, 130]
+    decode, times = DecodeTimes().assign([_LEAD, 50_000, 90_000], 130_000)
+    assert decode == [0, 50_000, 90_000, 130_000]
     assert times.waiting == ()
 
 
 def test_equal_and_backward_times_still_rise() -> None:
-    decode, _ = DecodeTimes(least=100).assign([50, 50, 50], 40)
-    assert decode == [100, 101, 102, 103]
+    decode, _ = DecodeTimes(least=20_000).assign([50, 50, 50], 40)
+    assert decode == [20_000, 20_001, 20_002, 20_003]
 
 
 @given(st.lists(st.integers(-100, 1000), min_size=1, max_size=60), st.integers(-100, 2000))

@@ -15,7 +15,7 @@ import av
 import pytest
 
 from retention.model import US_PER_S, AccessUnit, Codec, Track
-from tests.retention.mp4.footage import Footage, encode, segment, with_audio
+from tests.retention.mp4.footage import Footage, encode, from_key_frame, segment, with_audio
 
 _FOOTAGE: dict[str, tuple[Callable[[], Footage], int]] = {
     "h264": (lambda: encode(Codec.H264), 0),
@@ -23,6 +23,8 @@ _FOOTAGE: dict[str, tuple[Callable[[], Footage], int]] = {
     "h264-b": (lambda: encode(Codec.H264, b_frames=2), 0),
     "h264-b-cut": (lambda: encode(Codec.H264, b_frames=3, gop=48, frames=48), 7),
     "h264-b-open": (lambda: encode(Codec.H264, b_frames=2, open_gop=True, frames=36), 0),
+    "h264-b-pyramid": (lambda: encode(Codec.H264, b_frames=7, pyramid=True, frames=36), 0),
+    "h265-b-pyramid": (lambda: encode(Codec.H265, b_frames=4, pyramid=True, frames=36), 5),
     "h264-sdp-only": (lambda: encode(Codec.H264, repeat_headers=False), 0),
     "h264-aac": (lambda: with_audio(encode(Codec.H264), Codec.AAC, rate_hz=16_000), 0),
     "h264-aac-48k": (lambda: with_audio(encode(Codec.H264), Codec.AAC, rate_hz=48_000), 5),
@@ -144,3 +146,24 @@ def test_gstreamer_reads_the_same_samples_and_times(name: str, tmp_path: Path) -
         ]
         if told[0].track is Track.VIDEO:
             assert [at_ns // 1000 for at_ns, _sha256 in samples] == _shown_us(footage, told)
+
+
+@pytest.mark.integration
+def test_a_segment_may_begin_inside_an_open_gop(tmp_path: Path) -> None:
+    """Its leading pictures cannot be decoded; all others keep their times, and nobody complains."""
+    footage = from_key_frame(encode(Codec.H265, b_frames=2, open_gop=True, frames=48), 1)
+    shown = _shown_us(footage, footage.video)
+    assert min(shown) < 0
+    data, _entries = segment(footage)
+    with cast(Any, av.open(io.BytesIO(data), format="mp4")) as container:
+        found = [packet.pts for packet in container.demux() if packet.size]
+    assert [pts for pts, told in zip(found, shown, strict=True) if told >= 0] == [
+        told for told in shown if told >= 0
+    ]
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("needs ffmpeg")
+    path = tmp_path / "segment.mp4"
+    path.write_bytes(data)
+    command = ["ffmpeg", "-v", "warning", "-xerror", "-i", str(path), "-f", "null", "-"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
