@@ -45,6 +45,8 @@ from retention.writer_ports import VolumeChanged, WriterEvent
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+#: Coverage of 16 cameras over 90 days takes two seconds of CPU.
+SURVEY_S = 300
 #: An hour's folder of one camera is compared each so often: 34,560 of 16 cameras and 90 days.
 RECONCILE_PAUSE_S = 0.2
 #: Settings that a running edge cannot change.
@@ -226,7 +228,7 @@ class _Edge:
         assert self._view is not None
         jobs.add_job(self._view.measure_rates, "interval", seconds=5)
         jobs.add_job(self._look_at_volumes, "interval", seconds=5, args=[opened])
-        jobs.add_job(self._survey, "interval", seconds=60, args=[self._view])
+        jobs.add_job(self._survey, "interval", seconds=SURVEY_S, args=[self._view])
         jobs.add_job(self._survey, args=[self._view])
         jobs.add_job(self._reconcile, "interval", hours=24, args=[opened, self._view])
         jobs.add_job(self._reconcile, args=[opened, self._view])
@@ -256,7 +258,7 @@ class _Edge:
     async def _survey(self, view: View) -> None:
         try:
             await asyncio.to_thread(self._survey_store, view)
-        except IndexUnavailable as error:  # counted, and tried again in a minute
+        except IndexUnavailable as error:  # counted, and tried again
             self._metrics.swallowed_errors.labels("survey").inc()
             log.warning("survey_failed", extra={"error": error.sentence()})
 

@@ -16,7 +16,7 @@ def reindex_store(settings: Settings, *, dry_run: bool) -> Rebuilt:
 
     Raises:
         StateFolderInUse: ``edge`` runs, and this is no dry run.
-        VolumeUnavailable, ReindexFailed: nothing was changed.
+        VolumeUnavailable: nothing was changed.
     """
     state_dir = settings.storage.state_dir
     with nullcontext() if dry_run else state_lock(state_dir):

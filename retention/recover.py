@@ -213,6 +213,9 @@ class SegmentRecovery:
             ):
                 self._leave(path, "its row is another segment's")
                 return
+            if row is not None and len(row.fragments) > len(facts.segment.fragments):
+                self._lose(row, facts, path)
+                return
             if not facts.segment.fragments:
                 self._discard(file, row)
                 return
@@ -225,6 +228,18 @@ class SegmentRecovery:
             self._seal(file, facts, row)
         finally:
             file.close()
+
+    def _lose(self, row: Segment, facts: FileFacts, path: str) -> None:
+        """Fragments that were durable once are not whole now: the file is evidence, and stays."""
+        lost = row.fragments[len(facts.segment.fragments) :]
+        self._leave(path, f"{len(lost)} fragments that were durable are not whole")
+        told = self._reader.read(
+            lambda connection: rows.gaps(connection, row.camera, lost[0].start_us, lost[-1].end_us)
+        )
+        if any(gap.cause is GapCause.FOOTAGE_LOST for gap in told):
+            return  # an earlier start found it
+        self.result.lost += len(lost)
+        self._ledger.gap(row.camera, lost[0].start_us, lost[-1].end_us, GapCause.FOOTAGE_LOST)
 
     def _seal(self, file: SegmentFile, facts: FileFacts, row: Segment | None) -> None:
         segment, scanned = facts.segment, facts.scanned
@@ -306,13 +321,7 @@ class SegmentRecovery:
         self._runs.add(run.run)
 
     def _tell_gaps(self, segment: Segment, row: Segment | None) -> None:
-        """Footage that an unseen gap lies over was not lost; what was durable and is gone, was."""
-        lost = row.fragments[len(segment.fragments) :] if row is not None else ()
-        if lost:
-            self.result.lost += len(lost)
-            self._ledger.gap(
-                segment.camera, lost[0].start_us, lost[-1].end_us, GapCause.FOOTAGE_LOST
-            )
+        """Footage that an unseen gap lies over was not lost."""
         found = segment.fragments[len(row.fragments) if row is not None else 0 :]
         if not found:
             return

@@ -139,6 +139,7 @@ class SegmentWriter:
             elif file is not None:
                 file.discard()
         except VolumeError as error:
+            self.end_reason = EndReason.IO_ERROR  # the next start finishes such a file
             log.warning("segment_without_trailer", extra=self._extra(error))
         return is_whole
 

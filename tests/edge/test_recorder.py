@@ -133,7 +133,6 @@ class Bench:
 
     def gaps(self) -> list[dict[str, Any]]:
         self.ledger.flushed().result()
-        from retention.index import rows
 
         entries: Future[Any] = self.index.submit(
             lambda connection: [
