@@ -21,6 +21,7 @@ from retention.index import rows
 from retention.index.read import Index
 from retention.layout import segment_path
 from retention.model import (
+    GAP_MIN_US,
     US_PER_S,
     AccessUnit,
     FragmentEntry,
@@ -289,7 +290,10 @@ def _due(known: _Known, from_us: int, to_us: int) -> tuple[int, int]:
             to_us = min(to_us, max(known.camera.removed_us, known.newest_us or 0))
     if not begins:
         return from_us, from_us
-    return max(from_us, min(begins)), to_us
+    begin_us = min(begins)
+    if known.oldest_us is not None and known.oldest_us - begin_us < GAP_MIN_US:
+        begin_us = known.oldest_us  # less than a second to the first picture is no gap
+    return max(from_us, begin_us), to_us
 
 
 def _accounted_us(known: _Known) -> int:

@@ -162,6 +162,8 @@ class DemoCamera:
         if video.format.codec is not old.source.format.codec:
             raise ValueError("a running stream cannot change its codec")
         self._lanes[Track.VIDEO] = _Lane(track=Track.VIDEO, source=video, start_us=old.due_us)
+        for session in self.server.sessions:
+            session.waits_for_key = True  # nothing of the old picture comes behind the new one
 
     def set_onvif_silent(self, silent: bool = True) -> None:
         """The ONVIF device takes calls and does not answer."""
