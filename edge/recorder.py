@@ -69,6 +69,10 @@ class SinkChooser(Protocol):
         """Whether a volume has not answered for so long that another one should take over."""
         ...
 
+    def name_of(self, volume: str) -> str:
+        """The ``volume`` label of metrics."""
+        ...
+
     def trouble(self) -> GapCause:
         """Why a buffer runs full now: disk_full, disk_failed or disk_slow."""
         ...
@@ -283,7 +287,7 @@ class CameraRecorder:
                     self.buffered_bytes -= segment.fragments.popleft().size_bytes
                 self.newest_durable_us = max(event.end_us, self.newest_durable_us or 0)
                 if segment.sink is not None:
-                    labels = (self.camera, STREAM, segment.sink.volume)
+                    labels = (self.camera, STREAM, self._sinks.name_of(segment.sink.volume))
                     self._metrics.recorded_bytes.labels(*labels).inc(event.size_bytes)
             case Refused():
                 cause = GapCause.STREAM_DAMAGED
@@ -291,7 +295,7 @@ class CameraRecorder:
                 self._ledger.gap(self.camera, event.start_us, event.end_us, cause, event.error)
             case Sealed():
                 if segment.sink is not None:
-                    labels = (self.camera, STREAM, segment.sink.volume)
+                    labels = (self.camera, STREAM, self._sinks.name_of(segment.sink.volume))
                     self._metrics.recorded_segments.labels(*labels, event.reason.value).inc()
                 self._move_on(event.number)
             case Failed():

@@ -131,6 +131,10 @@ class VolumeSet:
             if slot.writer is not None and slot.writer.volume == volume
         )
 
+    def name_of(self, volume: str) -> str:
+        """The place where a volume is, as metrics name it."""
+        return next((slot.name for slot in self.slots if slot.uuid == volume), volume)
+
     def trouble(self) -> GapCause:
         """Why fragments pile up in RAM."""
         states = {slot.state for slot in self.slots}

@@ -84,6 +84,9 @@ class Sinks:
     def is_stuck(self, volume: str) -> bool:
         return self.stuck
 
+    def name_of(self, volume: str) -> str:
+        return f"/srv/{volume}"
+
     def trouble(self) -> GapCause:
         return GapCause.DISK_FULL
 
