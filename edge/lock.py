@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from config.errors import XueliangError
-
-LOCK_NAME = "edge.lock"
+from retention.read import LOCK_NAME
 
 
 class StateFolderInUse(XueliangError):
