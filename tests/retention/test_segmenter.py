@@ -330,8 +330,8 @@ steps = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(steps, max_size=80), st.integers(US_PER_S, 60 * US_PER_S))
+@settings(max_examples=60, deadline=None)
+@given(st.lists(steps, max_size=50), st.integers(US_PER_S, 60 * US_PER_S))
 def test_whatever_comes_every_unit_comes_out_once_in_order(
     script: list[tuple[str, int, int]], segment_us: int
 ) -> None:

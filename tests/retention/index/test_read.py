@@ -75,10 +75,10 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
 
 _OTHER_USER = """
 import os, sys
-os.setgid(65534); os.setuid(65534)
 from pathlib import Path
 from retention.index import rows
 from retention.index.read import Index
+os.setgid(65534); os.setuid(65534)  # after the imports, which may lie in a folder of root's
 index = Index(Path(sys.argv[1]))
 for line in sys.stdin:
     try:
