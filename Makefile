@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CAMERAS ?= 4
 
-.PHONY: demo test install install-dev lock bench faults lint
+.PHONY: demo test install install-dev lock bench faults fuzz lint
 
 demo: install  ## simulated cameras, recorded: the main job
 	$(BIN)/xueliang demo --cameras $(CAMERAS)
@@ -40,6 +40,9 @@ bench: install-dev
 faults: install-dev  ## 100 kills and 20 power cuts
 	tests/debian-packages.sh
 	XUELIANG_FAULTS=full $(BIN)/python -m pytest tests/crash
+
+fuzz: install-dev  ## every property and parser with 50 times the examples, drawn anew
+	XUELIANG_FUZZ=50 $(BIN)/python -m pytest
 
 lock:  ## needs uv: resolves the pinned requirements anew
 	uv pip compile pyproject.toml --extra dev --generate-hashes --python-version 3.11 --no-header -o requirements-dev.txt

@@ -324,7 +324,9 @@ class Segmenter:
     def _hand_out(self, actions: list[Action], gathered: _Gathering, end_us: int) -> None:
         start_us = gathered.oldest_us
         if self._end_us is not None and gathered.new_run in (None, RunReason.FORMAT):
-            start_us = max(start_us, self._end_us) if gathered.is_after_hole else self._end_us
+            # Pictures that came out of order may have filled what looked like a hole.
+            is_hole = gathered.is_after_hole and start_us - self._end_us >= GAP_MIN_US
+            start_us = start_us if is_hole else self._end_us
         end_us = max(end_us, start_us + 1)
         if gathered.cut is not None:
             self._seal(actions, gathered.cut)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from retention import segmenter as segmenter_module
@@ -332,6 +332,7 @@ steps = st.tuples(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(steps, max_size=50), st.integers(US_PER_S, 60 * US_PER_S))
+@example([("key", 0, 1), ("picture", -350380, 1), ("key", 0, 1), ("picture", 1350380, 1)], US_PER_S)
 def test_whatever_comes_every_unit_comes_out_once_in_order(
     script: list[tuple[str, int, int]], segment_us: int
 ) -> None:
