@@ -36,7 +36,17 @@ from retention.stamp import read_stamp
 log = logging.getLogger(__name__)
 
 #: Tables that the journal alone makes.
-LEDGER_TABLES = ("camera", "volume", "run", "gap", "journal", "meta")
+LEDGER_TABLES = (
+    "camera",
+    "volume",
+    "run",
+    "gap",
+    "hold",
+    "checkpoint",
+    "tombstone",
+    "journal",
+    "meta",
+)
 #: So long the replicas may lag behind a living index: a group's sync, on a slow disk.
 REPLICA_LAG_S = 15.0
 _BATCH_ROWS = 500
@@ -214,7 +224,7 @@ def _ledger_rows(connection: sqlite3.Connection) -> _Rows:
 
 
 def _key(table: str, row: tuple[Any, ...]) -> str:
-    return f"{row[0]} {row[1]}" if table == "gap" else str(row[0])
+    return f"{row[0]} {row[1]}" if table in ("gap", "checkpoint") else str(row[0])
 
 
 def _ledger_differences(before: _Before | None, rebuilt: _Rows) -> list[Difference]:

@@ -2,7 +2,9 @@
 
 The law: spans and gaps partition ``[from_us, to_us)``. A hole between segments is a gap once it is
 ``GAP_MIN_US`` long, with the cause of the gap row that lies over it, else ``unknown``; a shorter
-hole counts as recorded. A gap row wins over a segment: it may tell of a hole inside one.
+hole counts as recorded. A gap row wins over a segment: it may tell of a hole inside one; but where
+footage was deleted, what is still there (of another run, on a clock that was set back) wins over
+the row that tells of the deletion.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from retention.model import GAP_MIN_US, Gap, GapCause, Span
+
+#: Causes of the gaps that deletions leave.
+DELETED_CAUSES = (GapCause.EXPIRED, GapCause.OVERWRITTEN)
 
 
 class Stretch(Protocol):
@@ -140,20 +145,25 @@ def _pieces(
         edges |= {min(max(row.start_us, low_us), high_us), min(max(row.end_us, low_us), high_us)}
     ordered = sorted(edges)
     speaking: list[tuple[int, int, Gap]] = []  # the latest start on top
+    deleted: list[tuple[int, int, Gap]] = []  # the same, of rows that footage wins over
     next_row = next_span = 0
     for start_us, end_us in zip(ordered, ordered[1:], strict=False):
         while next_row < len(rows) and rows[next_row].start_us <= start_us:
-            heapq.heappush(speaking, (-rows[next_row].start_us, next_row, rows[next_row]))
+            row = rows[next_row]
+            heap = deleted if row.cause in DELETED_CAUSES else speaking
+            heapq.heappush(heap, (-row.start_us, next_row, row))
             next_row += 1
-        while speaking and (speaking[0][2].end_us or 0) <= start_us:
-            heapq.heappop(speaking)
+        for heap in (speaking, deleted):
+            while heap and (heap[0][2].end_us or 0) <= start_us:
+                heapq.heappop(heap)
         while next_span < len(spans) and spans[next_span].end_us <= start_us:
             next_span += 1
-        if speaking:
-            row = speaking[0][2]
-            yield _absent(camera, start_us, end_us, row.cause, row.detail, is_recorded_row=True)
-        elif next_span < len(spans) and spans[next_span].start_us <= start_us:
+        is_stored = next_span < len(spans) and spans[next_span].start_us <= start_us
+        if is_stored and not speaking:
             yield Span(start_us=start_us, end_us=end_us)
+        elif speaking or deleted:
+            row = (speaking or deleted)[0][2]
+            yield _absent(camera, start_us, end_us, row.cause, row.detail, is_recorded_row=True)
         else:
             yield _absent(camera, start_us, end_us, GapCause.UNKNOWN, "", is_recorded_row=False)
 

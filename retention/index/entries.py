@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from retention.chain import count_of
 from retention.index.formats import format_to_json, run_from_json
 from retention.journal import FIRST_PREV, Entry, Kind, parse_line
 from retention.model import GAP_MIN_US, GapCause
@@ -49,7 +50,7 @@ def add_entries(connection: sqlite3.Connection, entries: Iterable[Entry]) -> int
 def _apply(connection: sqlite3.Connection, entry: Entry) -> None:
     connection.execute("SAVEPOINT entry")
     try:
-        _APPLIERS[entry.kind](connection, entry.data, entry.at_us)
+        _APPLIERS[entry.kind](connection, {**entry.data, "seq": entry.seq}, entry.at_us)
     except (KeyError, ValueError, TypeError, sqlite3.IntegrityError, OverflowError) as error:
         log.warning("journal_entry_without_effect", extra={"seq": entry.seq, "error": repr(error)})
         connection.execute("ROLLBACK TO entry")
@@ -162,6 +163,92 @@ def _service(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
     )
 
 
+def _hold(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
+    if data["event"] == "added":
+        names = ("id", "camera", "from_us", "to_us", "case", "requester", "unit", "reason")
+        connection.execute(
+            "INSERT INTO hold VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL)"
+            " ON CONFLICT DO NOTHING",
+            (*(data[name] for name in names), data["expires_us"], at_us, data["by"]),
+        )
+    elif data["event"] == "release_asked":
+        connection.execute(
+            "UPDATE hold SET asked_us = ?, asked_by = ? WHERE id = ? AND released_us IS NULL",
+            (at_us, data["by"], data["id"]),
+        )
+    elif data["event"] == "released":
+        connection.execute(
+            "UPDATE hold SET released_us = ?, released_by = ? WHERE id = ? AND released_us IS NULL",
+            (at_us, data["by"], data["id"]),
+        )
+
+
+def _checkpoint(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
+    ranges = [(int(first), int(last)) for first, last in data["numbers"]]
+    connection.execute(
+        "INSERT INTO checkpoint VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            data["camera"],
+            data["position"],
+            data["seq"],
+            at_us,
+            _compact(ranges),
+            max(last for _, last in ranges),
+            count_of(ranges),
+            bytes.fromhex(data["before"]),
+            bytes.fromhex(data["after"]),
+        ),
+    )
+
+
+def _deletion(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
+    """A tombstone: its spans are gaps from now on, over whatever footage is not there."""
+    camera, spans = data["camera"], data["spans"]
+    cause = GapCause.OVERWRITTEN if data["reason"] == "overwritten" else GapCause.EXPIRED
+    connection.execute(
+        "INSERT INTO tombstone VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            data["seq"],
+            camera,
+            at_us,
+            data["reason"],
+            min(start_us for start_us, _ in spans),
+            max(end_us for _, end_us in spans),
+            data["segments"],
+            data["bytes"],
+            _compact(data["pieces"]),
+        ),
+    )
+    for start_us, end_us in spans:
+        _extend_gap(connection, camera, start_us, end_us, cause)
+
+
+def _extend_gap(
+    connection: sqlite3.Connection, camera: str, start_us: int, end_us: int, cause: GapCause
+) -> None:
+    """Deletions go forward in time: one row grows rather than one coming about each minute."""
+    before = connection.execute(
+        "SELECT start_us, end_us FROM gap WHERE camera = ? AND start_us <= ? AND cause = ?"
+        " ORDER BY start_us DESC LIMIT 1",
+        (camera, start_us, cause.value),
+    ).fetchone()
+    if before is not None and before[1] is not None and start_us - before[1] < GAP_MIN_US:
+        connection.execute(
+            "UPDATE gap SET end_us = max(end_us, ?) WHERE camera = ? AND start_us = ?",
+            (end_us, camera, before[0]),
+        )
+    else:
+        connection.execute(
+            "INSERT INTO gap VALUES (?, ?, ?, ?, '') ON CONFLICT DO UPDATE SET"
+            " end_us = max(end_us, excluded.end_us), cause = excluded.cause",
+            (camera, start_us, end_us, cause.value),
+        )
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
 _APPLIERS: dict[Kind, Callable[[sqlite3.Connection, Any, int], None]] = {
     Kind.KEY: _key,
     Kind.CAMERA: _camera,
@@ -169,4 +256,7 @@ _APPLIERS: dict[Kind, Callable[[sqlite3.Connection, Any, int], None]] = {
     Kind.RUN: _run,
     Kind.GAP: _gap,
     Kind.SERVICE: _service,
+    Kind.HOLD: _hold,
+    Kind.CHECKPOINT: _checkpoint,
+    Kind.DELETION: _deletion,
 }

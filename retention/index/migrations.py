@@ -96,7 +96,63 @@ CREATE TABLE meta (
 ) STRICT, WITHOUT ROWID;
 """
 
-STEPS: tuple[str, ...] = (_FIRST,)
+_KEEPING = """
+-- Legal holds: while one stands, no policy deletes what it touches.
+CREATE TABLE hold (
+  id TEXT PRIMARY KEY,
+  camera TEXT NOT NULL,              -- empty: every camera
+  from_us INTEGER NOT NULL,
+  to_us INTEGER NOT NULL CHECK (to_us > from_us),
+  case_number TEXT NOT NULL,
+  requester TEXT NOT NULL,
+  unit TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  expires_us INTEGER,                -- NULL: until it is released
+  added_us INTEGER NOT NULL,
+  added_by TEXT NOT NULL,
+  asked_us INTEGER,                  -- a first person asked for its release
+  asked_by TEXT,
+  released_us INTEGER,
+  released_by TEXT
+) STRICT, WITHOUT ROWID;
+
+-- Which segments are chained, in chain order (retention.chain).
+CREATE TABLE checkpoint (
+  camera TEXT NOT NULL,
+  position INTEGER NOT NULL,         -- of its first segment in the camera's chain, from 0
+  seq INTEGER NOT NULL,              -- of its journal entry
+  at_us INTEGER NOT NULL,
+  numbers TEXT NOT NULL,             -- JSON: rising ranges, both ends included
+  last_number INTEGER NOT NULL,
+  segments INTEGER NOT NULL,
+  before BLOB NOT NULL CHECK (length(before) = 32),
+  after BLOB NOT NULL CHECK (length(after) = 32),
+  PRIMARY KEY (camera, position)
+) STRICT, WITHOUT ROWID;
+
+-- What policy took away, as the journal tells it.
+CREATE TABLE tombstone (
+  seq INTEGER PRIMARY KEY,           -- of its journal entry
+  camera TEXT NOT NULL,
+  at_us INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  start_us INTEGER NOT NULL,
+  end_us INTEGER NOT NULL,
+  segments INTEGER NOT NULL,
+  size_bytes INTEGER NOT NULL,
+  pieces TEXT NOT NULL               -- JSON: [[numbers, link before, link after], ...]
+) STRICT;
+CREATE INDEX tombstone_of_camera ON tombstone (camera, start_us);
+
+-- Segments marked for deletion; what has a tombstone goes, what has none stays.
+CREATE TABLE doomed (
+  camera TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  PRIMARY KEY (camera, number)
+) STRICT, WITHOUT ROWID;
+"""
+
+STEPS: tuple[str, ...] = (_FIRST, _KEEPING)
 
 
 def schema_version(connection: sqlite3.Connection) -> int:

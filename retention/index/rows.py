@@ -212,9 +212,16 @@ def oldest_us(connection: sqlite3.Connection, camera: str) -> int | None:
 
 
 def next_numbers(connection: sqlite3.Connection) -> dict[str, int]:
-    """The next segment number of each camera that has a segment; others begin at 1."""
+    """The next segment number of each camera that ever had one; others begin at 1.
+
+    A number is never given out twice, also when all footage has expired: what was deleted had
+    been chained.
+    """
     cameras = connection.execute("SELECT id FROM camera UNION SELECT camera FROM run")
-    newest = "SELECT max(number) FROM segment WHERE camera = ?"
+    newest = (
+        "SELECT max(number) FROM (SELECT max(number) AS number FROM segment WHERE camera = ?1"
+        " UNION ALL SELECT max(last_number) FROM checkpoint WHERE camera = ?1)"
+    )
     found = {
         camera: connection.execute(newest, (camera,)).fetchone()[0]
         for (camera,) in cameras.fetchall()

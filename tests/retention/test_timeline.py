@@ -67,6 +67,17 @@ def test_the_later_of_two_rows_speaks() -> None:
     assert result.gaps == (gap(0, 10), gap(10, 20, GapCause.DISK_FULL), gap(20, 30))
 
 
+def test_footage_wins_over_a_deletion_only() -> None:
+    """A clock that was set back: two runs in the same hour, one of them expired."""
+    result = line([span(10, 20)], [gap(0, 30, GapCause.EXPIRED), gap(12, 14)], 0, 30)
+    assert result.spans == (span(10, 12), span(14, 20))
+    assert result.gaps == (
+        gap(0, 10, GapCause.EXPIRED),
+        gap(12, 14),
+        gap(20, 30, GapCause.EXPIRED),
+    )
+
+
 def test_a_short_hole_at_the_window_edge_stays_recorded() -> None:
     """What a hole counts as does not depend on where the window is cut."""
     spans = [span(0, 10), span(10.9, 20)]
@@ -96,7 +107,7 @@ def gaps_of(draw: st.DrawFn) -> Gap:
         camera="cam",
         start_us=start_us,
         end_us=None if is_open else end_us + 1,
-        cause=draw(st.sampled_from([GapCause.NETWORK, GapCause.DISK_FULL])),
+        cause=draw(st.sampled_from([GapCause.NETWORK, GapCause.DISK_FULL, GapCause.EXPIRED])),
     )
 
 

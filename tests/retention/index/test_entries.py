@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from retention.index import rows
 from retention.index.entries import add_entries
 from retention.index.migrations import migrate
-from retention.journal import Head, Journal, Kind
+from retention.journal import Entry, Head, Journal, Kind
 from retention.model import GapCause
 from tests.retention.indexing import KEY, T0, dump
 
@@ -84,3 +84,74 @@ def test_applied_in_one_go_or_in_two_the_rows_are_the_same(
         dumps.append(dump(connection))
         connection.close()
     assert dumps[0] == dumps[1] == dumps[2]
+
+
+def keeping(journal: Journal) -> list[Entry]:
+    """A camera that was recorded, held, checkpointed, and in part deleted."""
+    hold = {
+        "event": "added",
+        "id": "h1",
+        "camera": "gate",
+        "from_us": T0,
+        "to_us": T0 + 60 * S,
+        "case": "东公刑〔2026〕7号",
+        "requester": "王警官",
+        "unit": "东湖分局",
+        "reason": "a case",
+        "expires_us": None,
+        "by": "head",
+    }
+    chained = {"camera": "gate", "position": 0, "numbers": [[1, 3], [5, 5]]}
+    links = {"before": "00" * 32, "after": "ab" * 32}
+    deleted = {
+        "camera": "gate",
+        "reason": "age",
+        "segments": 2,
+        "bytes": 99,
+        "spans": [[T0, T0 + 60 * S], [T0 + 70 * S, T0 + 90 * S]],
+        "pieces": [[[[1, 2]], "00" * 32, "cd" * 32]],
+    }
+    overwritten = {**deleted, "reason": "overwritten", "spans": [[T0 + 90 * S, T0 + 99 * S]]}
+    more = {**deleted, "spans": [[T0 + 90 * S, T0 + 95 * S]]}
+    told: list[tuple[Kind, dict[str, Any]]] = [
+        (Kind.HOLD, hold),
+        (Kind.CHECKPOINT, {**chained, **links}),
+        (Kind.DELETION, deleted),
+        (Kind.DELETION, more),
+        (Kind.DELETION, overwritten),
+        (Kind.HOLD, {"event": "release_asked", "id": "h1", "by": "head"}),
+        (Kind.HOLD, {"event": "released", "id": "h1", "by": "guard"}),
+    ]
+    return [journal.entry(kind, data, T0 + n) for n, (kind, data) in enumerate(told)]
+
+
+def test_holds_checkpoints_and_tombstones_become_rows(connection: sqlite3.Connection) -> None:
+    add_entries(connection, keeping(Journal(KEY, Head())))
+    hold = connection.execute("SELECT * FROM hold").fetchall()
+    assert [row[:4] + row[-4:] for row in hold] == [
+        ("h1", "gate", T0, T0 + 60 * S, T0 + 5, "head", T0 + 6, "guard")
+    ]
+    checkpoint = connection.execute("SELECT numbers, last_number, segments FROM checkpoint")
+    assert checkpoint.fetchall() == [("[[1,3],[5,5]]", 5, 4)]
+    assert rows.next_numbers(connection) == {}
+    connection.execute("INSERT INTO camera VALUES ('gate', ?, NULL)", (T0,))
+    assert rows.next_numbers(connection) == {"gate": 6}
+    assert connection.execute("SELECT seq, segments, size_bytes FROM tombstone").fetchall() == [
+        (3, 2, 99),
+        (4, 2, 99),
+        (5, 2, 99),
+    ]
+    gaps = rows.gaps(connection, "gate", 0, 1 << 60)
+    assert [(g.start_us - T0, (g.end_us or 0) - T0, g.cause) for g in gaps] == [
+        (0, 60 * S, GapCause.EXPIRED),
+        (70 * S, 95 * S, GapCause.EXPIRED),
+        (90 * S, 99 * S, GapCause.OVERWRITTEN),
+    ]
+
+
+def test_a_hold_is_released_once(connection: sqlite3.Connection) -> None:
+    journal = Journal(KEY, Head())
+    again = {"event": "released", "id": "h1", "by": "another"}
+    entries = [*keeping(journal), journal.entry(Kind.HOLD, again, T0 + 99)]
+    add_entries(connection, entries)
+    assert connection.execute("SELECT released_by FROM hold").fetchall() == [("guard",)]
