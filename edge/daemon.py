@@ -32,12 +32,17 @@ from edge.lock import state_lock
 from edge.metrics import EdgeMetrics, Snapshot
 from edge.status import WINDOWS_US, index_path, open_store
 from edge.view import View
+from retention.checkpoints import Checkpoints
 from retention.clock import SystemClock, is_clock_synchronized
 from retention.index.errors import IndexUnavailable
-from retention.model import US_PER_S, ClockState
+from retention.layout import segment_path
+from retention.model import US_PER_S, ClockState, Segment
+from retention.mp4.boxes import SegmentCorrupt
+from retention.segment_files import facts_at
 from retention.segmenter import NewRun
 from retention.start import Opened, open_for_recording
 from retention.volume import Volume
+from retention.volume_errors import VolumeState
 from retention.volumes import Slot
 from retention.writer import VolumeWriter
 from retention.writer_ports import VolumeChanged, WriterEvent
@@ -49,6 +54,7 @@ TICK_S = 1.0
 SURVEY_S = 300
 #: An hour's folder of one camera is compared each so often: 34,560 of 16 cameras and 90 days.
 RECONCILE_PAUSE_S = 0.2
+CHECKPOINT_S = 3600
 #: Settings that a running edge cannot change.
 _FIXED = ("storage", "metrics")
 _WINDOW_LABELS = {"24h": "1d", "7d": "7d", "90d": "90d"}
@@ -171,7 +177,14 @@ class _Edge:
                 self._view.health,
             )
             stack.callback(endpoint.close)
-            commands: dict[str, control.Command] = {"ping": _ping, "status": self._status}
+            self._checkpoints = Checkpoints(
+                opened.index, opened.ledger, lambda segment: _is_final(opened, segment)
+            )
+            commands: dict[str, control.Command] = {
+                "ping": _ping,
+                "status": self._status,
+                "checkpoint": self._checkpoint,
+            }
             server = await control.serve(settings.storage.state_dir, commands)
             stack.callback(server.close)
             cameras.start(settings.camera, opened.accounts, opened.next_numbers)
@@ -232,6 +245,8 @@ class _Edge:
         jobs.add_job(self._survey, args=[self._view])
         jobs.add_job(self._reconcile, "interval", hours=24, args=[opened, self._view])
         jobs.add_job(self._reconcile, args=[opened, self._view])
+        jobs.add_job(self._checkpoint_all, "interval", seconds=CHECKPOINT_S)
+        jobs.add_job(self._checkpoint_all)
         jobs.start()
         return jobs
 
@@ -275,6 +290,14 @@ class _Edge:
                     for name, window_us in WINDOWS_US.items()
                 }
 
+    async def _checkpoint_all(self) -> None:
+        try:
+            await asyncio.to_thread(self._checkpoints.make, self._clock.utc_us())
+            self._metrics.checkpoint_time.set(self._clock.utc_us() / US_PER_S)
+        except IndexUnavailable as error:  # counted, and tried again
+            self._metrics.swallowed_errors.labels("checkpoint").inc()
+            log.warning("checkpoint_failed", extra={"error": error.sentence()})
+
     # What others ask -------------------------------------------------------------------------
 
     def _snapshot(self) -> Snapshot:
@@ -284,6 +307,13 @@ class _Edge:
     async def _status(self, _arguments: dict[str, Any]) -> Any:
         assert self._view is not None
         return self._view.status()
+
+    async def _checkpoint(self, arguments: dict[str, Any]) -> Any:
+        """Chain what is sealed of one camera (``camera``) or of all; how many segments."""
+        camera = arguments.get("camera")
+        cameras = None if camera is None else [str(camera)]
+        now_us = self._clock.utc_us()
+        return {"segments": await asyncio.to_thread(self._checkpoints.make, now_us, cameras)}
 
 
 class _Observer:
@@ -303,6 +333,23 @@ class _Observer:
 
     def io_error(self, volume: str, operation: str, errno_name: str) -> None:
         self._errors.labels(self._name, operation, errno_name).inc()
+
+
+def _is_final(opened: Opened, segment: Segment) -> bool:
+    """Whether a file that a failing disk gave up is sealed as its row says. A disk that does not
+    answer is not asked."""
+    for slot in opened.volumes.slots:
+        if slot.uuid != segment.volume or slot.state is not VolumeState.OK:
+            continue
+        if opened.volumes.is_stuck(segment.volume):
+            return False
+        path = segment_path(segment.camera, segment.start_us, segment.number)
+        try:
+            found = facts_at(slot.path, path, segment.volume).segment
+        except (OSError, SegmentCorrupt):
+            return False
+        return (found.state, found.digest) == (segment.state, segment.digest)
+    return False
 
 
 def _new_run() -> NewRun:

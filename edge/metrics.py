@@ -145,6 +145,11 @@ class EdgeMetrics:
             "When settings last came into force",
             registry=registry,
         )
+        self.checkpoint_time = Gauge(
+            "nvr_checkpoint_last_success_timestamp_seconds",
+            "When the chain of segments was last brought up to date and signed",
+            registry=registry,
+        )
         self.reloads = counter("nvr_config_reload_total", "Settings read", "result")
         self.swallowed_errors = counter(
             "nvr_swallowed_errors_total", "Errors that cost nothing but were not expected", "where"

@@ -13,11 +13,12 @@ import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from retention.chain import NumberRange
 from retention.index import rows
 from retention.index.entries import add_entries
 from retention.index.formats import run_to_json
@@ -144,6 +145,27 @@ class Ledger:
         """Footage turned up where a gap stood that nobody saw: the gap is cut there."""
         data = {"event": "found", "camera": camera, "start_us": start_us, "end_us": end_us}
         return self._record(Kind.GAP, data, at_us)
+
+    def segments_chained(
+        self,
+        camera: str,
+        *,
+        position: int,
+        numbers: Sequence[NumberRange],
+        before: bytes,
+        after: bytes,
+        at_us: int,
+    ) -> Future[int]:
+        """A checkpoint: these segments are chained from ``position`` on (retention.chain). Only
+        for who sees to it that no two are made at one position (retention.checkpoints)."""
+        data = {
+            "camera": camera,
+            "position": position,
+            "numbers": [list(one) for one in numbers],
+            "before": before.hex(),
+            "after": after.hex(),
+        }
+        return self._record(Kind.CHECKPOINT, data, at_us)
 
     def service_stopped(self, boot_id: str, at_us: int) -> Future[int]:
         """A clean end; the last thing told, when everything is durable."""

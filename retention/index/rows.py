@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from retention.chain import NumberRange
 from retention.fragments import decode_table, encode_table
 from retention.index.formats import format_from_json
 from retention.journal import Entry, parse_line
@@ -96,6 +97,20 @@ class ServiceMark:
     event: str  # started, stopped
     boot_id: str
     at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointRow:
+    """Some of a camera's segments, chained."""
+
+    camera: str
+    position: int  # of its first segment in the chain, from 0
+    seq: int  # of its journal entry
+    at_us: int
+    numbers: tuple[NumberRange, ...]
+    segments: int
+    before: bytes
+    after: bytes
 
 
 def segment_of(row: tuple[Any, ...]) -> Segment:
@@ -217,14 +232,13 @@ def next_numbers(connection: sqlite3.Connection) -> dict[str, int]:
     A number is never given out twice, also when all footage has expired: what was deleted had
     been chained.
     """
-    cameras = connection.execute("SELECT id FROM camera UNION SELECT camera FROM run")
     newest = (
         "SELECT max(number) FROM (SELECT max(number) AS number FROM segment WHERE camera = ?1"
         " UNION ALL SELECT max(last_number) FROM checkpoint WHERE camera = ?1)"
     )
     found = {
         camera: connection.execute(newest, (camera,)).fetchone()[0]
-        for (camera,) in cameras.fetchall()
+        for camera in cameras_ever(connection)
     }
     return {camera: number + 1 for camera, number in found.items() if number is not None}
 
@@ -237,6 +251,34 @@ def cameras(connection: sqlite3.Connection) -> list[CameraRow]:
 def camera(connection: sqlite3.Connection, camera_id: str) -> CameraRow | None:
     found = [row for row in cameras(connection) if row.id == camera_id]
     return found[0] if found else None
+
+
+def cameras_ever(connection: sqlite3.Connection) -> list[str]:
+    """Every camera that is or was in service, or of which anything is known."""
+    found = connection.execute("SELECT id FROM camera UNION SELECT camera FROM run ORDER BY 1")
+    return [str(row[0]) for row in found]
+
+
+def checkpoints(
+    connection: sqlite3.Connection, camera: str, from_position: int = 0
+) -> Iterator[CheckpointRow]:
+    """A camera's checkpoints in chain order, from the one at this position on."""
+    found = connection.execute(
+        "SELECT camera, position, seq, at_us, numbers, segments, before, after FROM checkpoint"
+        " WHERE camera = ? AND position >= ? ORDER BY position",
+        (camera, from_position),
+    )
+    for row in found:
+        yield CheckpointRow(
+            camera=row[0],
+            position=row[1],
+            seq=row[2],
+            at_us=row[3],
+            numbers=tuple((first, last) for first, last in json.loads(row[4])),
+            segments=row[5],
+            before=row[6],
+            after=row[7],
+        )
 
 
 def volumes(connection: sqlite3.Connection) -> list[VolumeRow]:
