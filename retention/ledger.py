@@ -13,11 +13,12 @@ import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from retention.audit_chain import Head
 from retention.chain import NumberRange
 from retention.index import rows
 from retention.index.entries import add_entries
@@ -166,6 +167,12 @@ class Ledger:
             "after": after.hex(),
         }
         return self._record(Kind.CHECKPOINT, data, at_us)
+
+    def audit_heads(self, heads: Mapping[str, Head], at_us: int) -> Future[int]:
+        """Anchor the audit logs: their newest records, by service. A log whose end is cut off, or
+        whose past is written anew, does not agree with it any more."""
+        told = {name: {"seq": head.seq, "hash": head.hash} for name, head in heads.items()}
+        return self._record(Kind.AUDIT, {"heads": told}, at_us)
 
     def service_stopped(self, boot_id: str, at_us: int) -> Future[int]:
         """A clean end; the last thing told, when everything is durable."""

@@ -17,6 +17,7 @@ CORES = (
     "retention.timebase",
     "retention.segmenter",
     "retention.timeline",
+    "retention.audit_chain",
     "retention.framing",
     "retention.digest",
     "retention.mp4.mux",

@@ -57,8 +57,8 @@ def _apply(connection: sqlite3.Connection, entry: Entry) -> None:
     connection.execute("RELEASE entry")
 
 
-def _key(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
-    """Nothing but the journal itself holds keys."""
+def _only_journal(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
+    """Keys and heads of audit logs are read from the journal itself."""
 
 
 def _camera(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
@@ -250,7 +250,7 @@ def _compact(value: Any) -> str:
 
 
 _APPLIERS: dict[Kind, Callable[[sqlite3.Connection, Any, int], None]] = {
-    Kind.KEY: _key,
+    Kind.KEY: _only_journal,
     Kind.CAMERA: _camera,
     Kind.VOLUME: _volume,
     Kind.RUN: _run,
@@ -259,4 +259,5 @@ _APPLIERS: dict[Kind, Callable[[sqlite3.Connection, Any, int], None]] = {
     Kind.HOLD: _hold,
     Kind.CHECKPOINT: _checkpoint,
     Kind.DELETION: _deletion,
+    Kind.AUDIT: _only_journal,
 }

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from retention.chain import NumberRange
 from retention.fragments import decode_table, encode_table
 from retention.index.formats import format_from_json
-from retention.journal import Entry, parse_line
+from retention.journal import Entry, Kind, parse_line
 from retention.model import (
     GAP_MIN_US,
     ClockState,
@@ -331,6 +331,18 @@ def journal_lines(connection: sqlite3.Connection, after_seq: int = 0) -> Iterato
         "SELECT line FROM journal WHERE seq > ? ORDER BY seq", (after_seq,)
     ):
         yield line.encode()
+
+
+def journal_entries_of(connection: sqlite3.Connection, kinds: Collection[Kind]) -> list[Entry]:
+    """The entries of some kinds; the others are not parsed."""
+    found = []
+    for kind in kinds:
+        lines = connection.execute(
+            "SELECT line FROM journal WHERE instr(line, ?) ORDER BY seq", (f'"kind":"{kind}"',)
+        )
+        entries = (parse_line(line.encode()) for (line,) in lines)
+        found += [entry for entry in entries if entry.kind is kind]
+    return sorted(found, key=lambda entry: entry.seq)
 
 
 def journal_entries(connection: sqlite3.Connection) -> list[Entry]:

@@ -1,0 +1,163 @@
+"""Reading and verifying audit logs, their own service running or not. Shell."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from config.errors import Retry
+from retention.audit import FOLDER, AuditUnavailable, parts_of
+from retention.audit_chain import (
+    LINE_BYTES_MAX,
+    Anchor,
+    AuditDamaged,
+    Head,
+    Record,
+    Verdict,
+    Verifier,
+    parse_line,
+)
+from retention.index import rows
+from retention.journal import Entry, Kind, authentic
+
+#: Read from a log's end to find its head: more than a group of the longest lines.
+TAIL_BYTES = 1024 * 1024
+WRITING_LOOKS = 2
+WRITING_PAUSE_S = 0.05
+
+
+def services(state_dir: Path) -> list[str]:
+    """Services that have a log.
+
+    Raises:
+        AuditUnavailable: the folder cannot be read.
+    """
+    folder = state_dir / FOLDER
+    try:
+        return sorted(path.name for path in folder.iterdir() if path.is_dir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+
+
+def heads(state_dir: Path) -> dict[str, Head]:
+    """The newest record of each log that this user may read, to be anchored in the journal."""
+    found = {}
+    for service in services(state_dir):
+        try:
+            head = _head(state_dir / FOLDER / service)
+        except OSError:
+            continue  # another user's: verify tells
+        if head is not None:
+            found[service] = head
+    return found
+
+
+def records(state_dir: Path, service: str, since_us: int | None = None) -> Iterator[Record]:
+    """The records of one log in order, from ``since_us`` on; damaged lines are left out (verify
+    tells of them).
+
+    Raises:
+        AuditUnavailable: the log cannot be read.
+    """
+    for line, _ in _lines(state_dir / FOLDER / service):
+        try:
+            record = parse_line(line.removesuffix(b"\n"))
+        except AuditDamaged:
+            continue
+        if since_us is None or record.at_us >= since_us:
+            yield record
+
+
+def verify(state_dir: Path, service: str, anchors: Iterable[Anchor] = ()) -> Verdict:
+    """Check one log against itself and against the heads in the journal.
+
+    Raises:
+        AuditUnavailable: the log cannot be read.
+    """
+    verifier = Verifier(service, anchors)
+    folder = state_dir / FOLDER / service
+    if not folder.is_dir():
+        return verifier.end()
+    for line, place in _lines(folder):
+        if line.endswith(b"\n") or len(line) > LINE_BYTES_MAX:
+            verifier.line(line.removesuffix(b"\n"), place)
+        else:
+            verifier.torn(len(line), place)
+    return verifier.end()
+
+
+def anchors_in(entries: Iterable[Entry]) -> dict[str, list[Anchor]]:
+    """The heads that the journal's ``key`` and ``audit`` entries hold, by service; only such
+    entries count as are signed as they say."""
+    found: dict[str, list[Anchor]] = {}
+    for entry in authentic(entries)[0]:
+        told = entry.data.get("heads") if entry.kind is Kind.AUDIT else None
+        if not isinstance(told, dict):
+            continue
+        for service, head in told.items():
+            if isinstance(head, dict):
+                seq, digest = head.get("seq"), head.get("hash")
+                if type(seq) is int and isinstance(digest, str):
+                    anchor = Anchor(seq=seq, hash=digest, at_us=entry.at_us)
+                    found.setdefault(service, []).append(anchor)
+    return found
+
+
+def anchors(connection: sqlite3.Connection) -> dict[str, list[Anchor]]:
+    """As :func:`anchors_in`, from the index's copy of the journal."""
+    return anchors_in(rows.journal_entries_of(connection, (Kind.KEY, Kind.AUDIT)))
+
+
+def _lines(folder: Path) -> Iterator[tuple[bytes, str]]:
+    """Lines, with their line feeds, and their places; the last of a part may be torn."""
+    try:
+        for part in parts_of(folder):
+            with part.path.open("rb") as file:
+                number = 0
+                while line := _line(file):
+                    number += 1
+                    yield line, f"{part.path.name}:{number}"
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+
+
+def _line(file: BinaryIO) -> bytes:
+    """The next line; one without its end is looked at again: its service may be writing it."""
+    place = file.tell()
+    for _ in range(WRITING_LOOKS):
+        line = file.readline(LINE_BYTES_MAX + 2)
+        if not line or line.endswith(b"\n") or len(line) > LINE_BYTES_MAX:
+            break
+        time.sleep(WRITING_PAUSE_S)
+        file.seek(place)
+    else:
+        line = file.readline(LINE_BYTES_MAX + 2)
+    return line
+
+
+def _head(folder: Path) -> Head | None:
+    for part in reversed(parts_of(folder)):
+        with part.path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL_BYTES))
+            content = file.read()
+        for line in reversed(content.split(b"\n")[:-1]):
+            try:
+                return parse_line(line).head
+            except AuditDamaged:
+                continue
+    return None
+
+
+def _unreadable(folder: Path, error: OSError) -> AuditUnavailable:
+    return AuditUnavailable(
+        f"the audit log {folder} cannot be read: {error.strerror}",
+        hint="read it as the user of its service, as a member of its group, or as root",
+        retry=Retry.LATER,
+    )
