@@ -45,7 +45,7 @@ from retention.volume import Volume
 from retention.volume_errors import VolumeState
 from retention.volumes import Slot
 from retention.writer import VolumeWriter
-from retention.writer_ports import VolumeChanged, WriterEvent
+from retention.writer_ports import Deleted, VolumeChanged, WriterEvent
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class _Edge:
         self._loop.call_soon_threadsafe(self._on_event, event)
 
     def _on_event(self, event: WriterEvent) -> None:
-        if isinstance(event, VolumeChanged) or self._cameras is None:
+        if isinstance(event, VolumeChanged | Deleted) or self._cameras is None:
             return
         camera = self._cameras.in_service.get(event.camera)
         if camera is not None:

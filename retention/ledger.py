@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from retention.audit_chain import Head
 from retention.chain import NumberRange
@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 
 #: Where an entry's line goes (with its line feed); must not block.
 Sink = Callable[[bytes], None]
+T = TypeVar("T")
+#: From the index to an answer, and what is to be told of it.
+Decision = Callable[[sqlite3.Connection], tuple[T, Iterable[tuple[Kind, Mapping[str, Any]]]]]
 
 #: Entries that an index which does not answer may owe; older ones are on the volumes.
 PENDING_ENTRIES_MAX = 50_000
@@ -174,6 +177,30 @@ class Ledger:
         told = {name: {"seq": head.seq, "hash": head.hash} for name, head in heads.items()}
         return self._record(Kind.AUDIT, {"heads": told}, at_us)
 
+    def decide(self, decision: Decision[T], at_us: int) -> Future[T]:
+        """Tell what a function makes of the index, with all in it that was told so far.
+
+        The function runs in the index thread, alone: what it looked at is still so when its
+        entries are in the index. Answers what it returns beside them, once they are there.
+        """
+        seq = 0
+
+        def carry_out(connection: sqlite3.Connection) -> T:
+            nonlocal seq
+            self._commit(connection)
+            result, told = decision(connection)
+            with self._lock:
+                for kind, data in told:
+                    entry = self._journal.entry(kind, data, at_us)
+                    self._uncommitted.append(entry)
+                    self._unsent.append(entry)
+            seq = self._commit(connection)
+            return result
+
+        future = self._index.submit(carry_out)
+        future.add_done_callback(lambda done: self._settled(done.exception(), seq, seq))
+        return future
+
     def service_stopped(self, boot_id: str, at_us: int) -> Future[int]:
         """A clean end; the last thing told, when everything is durable."""
         return self._record(Kind.SERVICE, {"event": "stopped", "boot": boot_id}, at_us)
@@ -288,7 +315,7 @@ class Ledger:
 
     # Inside --------------------------------------------------------------------------------
 
-    def _record(self, kind: Kind, data: dict[str, Any], at_us: int) -> Future[int]:
+    def _record(self, kind: Kind, data: Mapping[str, Any], at_us: int) -> Future[int]:
         with self._lock:
             entry = self._journal.entry(kind, data, at_us)
             self._uncommitted.append(entry)
@@ -313,9 +340,11 @@ class Ledger:
 
     def _committed(self, future: Future[int], seq: int) -> None:
         error = future.exception()
+        self._settled(error, seq, 0 if error else future.result())
+
+    def _settled(self, error: BaseException | None, seq: int, committed: int) -> None:
         with self._lock:
             if error is None:
-                committed = future.result()
                 while self._uncommitted and self._uncommitted[0].seq <= committed:
                     self._uncommitted.popleft()
                 self._send(committed)

@@ -13,10 +13,11 @@ durable mark counts, and it must be cut back there before anything else is writt
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +161,32 @@ class Volume:
         with self._root("open") as root:
             file = os.open(path, os.O_RDWR | _FILE_FLAGS, dir_fd=root)
         return SegmentFile(self, path, file, is_new=False)
+
+    def remove(self, path: str) -> None:
+        """Take a segment's name away, for its tombstone is written; no error if it is gone already.
+
+        Only for the volume's writer, in the name of retention.sweep.
+        """
+        with self._root("unlink") as root:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path, dir_fd=root)
+
+    def tidy_folders(self, folders: Iterable[str]) -> None:
+        """After removals: make them durable; folders that are empty now go, but for a camera's."""
+        with self._root("fsync") as root:
+            for folder in folders:
+                while True:
+                    kept = "/" not in folder or not _remove_if_empty(folder, root)
+                    if kept:
+                        break
+                    self._unsynced_folders.discard(folder)
+                    folder = folder.rpartition("/")[0]
+                with contextlib.suppress(FileNotFoundError):
+                    opened = os.open(folder, _DIRECTORY_FLAGS, dir_fd=root)
+                    try:
+                        os.fsync(opened)
+                    finally:
+                        os.close(opened)
 
     def append_journal(self, lines: bytes) -> None:
         """Append whole lines to the journal, into the reserve if need be; not yet durable.
@@ -394,6 +421,19 @@ class SegmentFile:
         if self._file >= 0:
             file, self._file = self._file, -1
             os.close(file)
+
+
+def _remove_if_empty(folder: str, root: int) -> bool:
+    """Whether a folder is not there (any more)."""
+    try:
+        os.rmdir(folder, dir_fd=root)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
 
 
 def _open_probe(path: Path) -> int:

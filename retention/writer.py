@@ -15,11 +15,13 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any
 
 from retention.clock import Clock
+from retention.deletions import Deletions
 from retention.model import US_PER_S, EndReason, Fragment, Segment, SegmentHeader
 from retention.mp4.mux import FragmentUnfit
 from retention.segment_writer import SegmentWriter
@@ -27,6 +29,7 @@ from retention.volume import Volume
 from retention.volume_errors import VolumeError, VolumeState
 from retention.writer_ports import (
     DiskObserver,
+    DoomedFile,
     Durable,
     Failed,
     Refused,
@@ -73,11 +76,17 @@ class _Journal:
 
 
 @dataclass(frozen=True, slots=True)
+class _Delete:
+    files: tuple[DoomedFile, ...]
+    tombstones: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Close:
     pass
 
 
-_Operation = SegmentHeader | _Append | _Seal | _Abandon | _Journal | _Close
+_Operation = SegmentHeader | _Append | _Seal | _Abandon | _Journal | _Delete | _Close
 
 
 class VolumeWriter:
@@ -115,6 +124,7 @@ class VolumeWriter:
         self._journal_lines: list[bytes] = []
         self._journal_is_behind = False
         self._late_row: Future[Any] | None = None
+        self._deletions = Deletions(volume, report, clock)
         self._sync_at_us: int | None = None
         self._check_at_us = clock.monotonic_us() + CHECK_US
         self._busy_since_us: int | None = None
@@ -168,6 +178,18 @@ class VolumeWriter:
         """Append a line (with its line feed) to the volume's journal, durable with the group."""
         self._queue.put(_Journal(line))
 
+    def delete(self, files: Sequence[DoomedFile], tombstones: Sequence[bytes]) -> None:
+        """Delete segments, one at a time between other operations; told as one :class:`Deleted`.
+
+        Only for retention.sweep. Nothing is deleted before the volume's journal holds the
+        tombstones durably.
+
+        Args:
+            tombstones: the journal's lines (with line feeds) that tell of these files; they are
+                known to have been handed to :meth:`journal` before.
+        """
+        self._queue.put(_Delete(tuple(files), tuple(tombstones)))
+
     def close(self, timeout_s: float = 10.0) -> bool:
         """Seal all open segments, make everything durable, end the thread.
 
@@ -184,7 +206,11 @@ class VolumeWriter:
     def _work(self) -> None:
         while not self._is_closing:
             now_us = self._clock.monotonic_us()
-            due_us = min(self._check_at_us, self._sync_at_us or self._check_at_us)
+            due_us = min(
+                self._check_at_us,
+                self._check_at_us if self._sync_at_us is None else self._sync_at_us,
+                self._check_at_us if self._deletions.due_us is None else self._deletions.due_us,
+            )
             try:
                 if due_us <= now_us:
                     operation = None
@@ -200,6 +226,8 @@ class VolumeWriter:
                     self._sync_group()
                 elif self._check_at_us <= now_us:
                     self._check()
+                elif self._deletions.due_us is not None and self._deletions.due_us <= now_us:
+                    self._delete_one()
             except Exception:  # a supervision point: one fault must not end all recording here
                 log.exception("writer_fault", extra={"volume": self.volume})
                 self._dirty = dict(self._segments)
@@ -224,8 +252,11 @@ class VolumeWriter:
                     self._give_up(key, self._segments[key])
             case _Journal(line=line):
                 self._keep_line(line)
+            case _Delete(files=files, tombstones=tombstones):
+                self._begin_deletion(files, tombstones)
             case _Close():
                 self._is_closing = True
+                self._deletions.end()
                 for key, segment in list(self._segments.items()):
                     if segment.end_reason is None:
                         self._finish(key, segment, EndReason.RUN_ENDED)
@@ -345,6 +376,26 @@ class VolumeWriter:
             if error.state in (VolumeState.MISSING, VolumeState.WRONG_ID, VolumeState.READONLY):
                 for key, segment in list(self._segments.items()):
                     self._fail(key, segment, error)
+
+    def _begin_deletion(self, files: tuple[DoomedFile, ...], tombstones: tuple[bytes, ...]) -> None:
+        if self._journal_is_behind:
+            # the lines were not taken; what this volume lost of its journal waits, these do not
+            self._journal_lines += tombstones
+        self._sync_journal()
+        # A disk that is full to the last byte cannot take a line before something has gone from
+        # it; the index has the tombstone by now, and the line is tried again at each sync.
+        if self._journal_lines and self._state is not VolumeState.FULL:
+            self._deletions.refuse(files, "the volume's journal takes no line")
+        else:
+            self._deletions.add(files)
+
+    def _delete_one(self) -> None:
+        try:
+            self._deletions.step()
+        except VolumeError as error:
+            self._note_error(error)
+        if self._deletions.due_us is None and self._state is VolumeState.FULL:
+            self._check_at_us = self._clock.monotonic_us()  # there should be room now
 
     # What became of a segment ----------------------------------------------------------------
 

@@ -51,6 +51,25 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DoomedFile:
+    """A segment that has its tombstone, and is still there."""
+
+    camera: str
+    number: int
+    path: str  # relative to the volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """A batch of deletions is over; told once for each."""
+
+    volume: str
+    gone: tuple[DoomedFile, ...]  # for good: their folders are synced
+    left: tuple[DoomedFile, ...]  # to be tried again
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """A fragment that no segment can hold was dropped; :class:`Durable` counts it all the same."""
 
@@ -70,7 +89,7 @@ class VolumeChanged:
     error: str = ""
 
 
-WriterEvent = Durable | Sealed | Failed | Refused | VolumeChanged
+WriterEvent = Durable | Sealed | Failed | Refused | Deleted | VolumeChanged
 Report = Callable[[WriterEvent], None]
 
 

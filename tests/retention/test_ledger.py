@@ -274,3 +274,31 @@ def test_an_entry_that_makes_no_sense_changes_nothing_else(tmp_path: Path) -> No
     assert [row[0] for row in found["camera"]] == ["gate"]
     assert found["gap"] == found["run"] == []
     assert len(found["journal"]) == 5
+
+
+def test_decisions_see_what_was_decided_before(tmp_path: Path) -> None:
+    """Also where that is not committed yet; what is told of it goes to the volumes, too."""
+    with ledger_on(tmp_path / "index.db") as (_, ledger, lines):
+
+        def once(connection: sqlite3.Connection) -> tuple[int, list[tuple[Kind, dict[str, str]]]]:
+            known = len(rows.cameras(connection))
+            data = {"event": "commissioned", "camera": "gate"}
+            return known, [] if known else [(Kind.CAMERA, data)]
+
+        asked = [ledger.decide(once, T0) for _ in range(3)]
+        assert [future.result() for future in asked] == [0, 1, 1]
+        ledger.flushed().result()
+    assert sum(b'"commissioned"' in line for line in lines) == 1
+
+
+def test_a_decision_that_fails_tells_nothing(tmp_path: Path) -> None:
+    with ledger_on(tmp_path / "index.db") as (index, ledger, lines):
+
+        def fail(_: sqlite3.Connection) -> tuple[None, list[tuple[Kind, dict[str, str]]]]:
+            raise ValueError("no")
+
+        with pytest.raises(ValueError, match="no"):
+            ledger.decide(fail, T0).result()
+        ledger.camera_commissioned("gate", T0).result()
+        verify([parse_line(line[:-1]) for line in lines], trusted=[KEY.public_key()])
+        assert [row[0] for row in dump_of(index)["camera"]] == ["gate"]
