@@ -25,6 +25,8 @@ NAME_CHARS_MAX = 500
 ID_CHARS_MAX = 63
 URL_CHARS_MAX = 2000
 MIN_DAYS_FLOOR = 90
+#: "At least six months" of logs, whichever months they are.
+AUDIT_DAYS_FLOOR = 183
 #: Less does not hold a fragment (4 MiB at most) beside the next; more is a typing error.
 BUFFER_BYTES_MIN = 8 * 2**20
 BUFFER_BYTES_MAX = 4 * 2**30
@@ -244,6 +246,10 @@ class Retention(_Table):
     max_days: Annotated[int, Field(le=3650)] = 97
     on_full: Literal["overwrite", "stop"] = "overwrite"
     basis: Text = ""
+    #: A hold is released by two persons: one asks, another one does it.
+    two_person_release: bool = True
+    #: Audit records are kept so long; those of footage given to others three years at least.
+    audit_days: Annotated[int, Field(ge=AUDIT_DAYS_FLOOR, le=36500)] = 1096
 
 
 class Archive(_Table):

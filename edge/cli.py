@@ -161,6 +161,55 @@ def reindex(dry_run: bool, config_path: Path, as_json: bool) -> None:
     click.echo(f"录像段 segments {rebuilt.segments}, 差异 differences {count}")
 
 
+@main.group()
+def audit() -> None:
+    """审计日志 Who did what: the audit logs."""
+
+
+service_option = click.option("--service", help="only this service's log: edge, cli, …")
+
+
+@audit.command("verify")
+@service_option
+@config_option
+@json_option
+@_report_errors
+def audit_verify(service: str | None, config_path: Path, as_json: bool) -> None:
+    """校验 Check every log against itself and against the heads signed into the journal."""
+    from edge.audit_command import render_verdict, verdict_json
+    from edge.auditing import verify_all
+    from edge.status import index_path
+
+    settings = load(config_path)
+    verdicts = verify_all(settings.storage.state_dir, index_path(settings), service)
+    if as_json:
+        _print_json([verdict_json(verdict) for verdict in verdicts])
+    else:
+        for verdict in verdicts:
+            click.echo(render_verdict(verdict))
+    if not all(verdict.is_sound for verdict in verdicts):
+        sys.exit(EXIT_FINDING)
+
+
+@audit.command("list")
+@click.option("--days", type=click.IntRange(1), default=7, show_default=True)
+@service_option
+@config_option
+@json_option
+@_report_errors
+def audit_list(days: int, service: str | None, config_path: Path, as_json: bool) -> None:
+    """列出 The records of the last days, all logs together in order of time."""
+    from edge.audit_command import newest_records, record_json, render_record
+
+    settings = load(config_path)
+    records = newest_records(settings, days, service)
+    if as_json:
+        _print_json([record_json(settings, record) for record in records])
+        return
+    for record in records:
+        click.echo(render_record(settings, record))
+
+
 @main.command()
 @click.option("--cameras", type=click.IntRange(1, 64), default=4, show_default=True)
 @click.option("--dir", "directory", type=click.Path(path_type=Path), default=Path("xueliang-demo"))

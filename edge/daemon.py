@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hashlib
 import logging
 import signal
 import sys
 import time
 import uuid
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from config import log as logging_setup
 from config.load import ConfigError, load
 from config.schema import Settings
 from edge import control
+from edge.auditing import ANCHOR_S, Anchors, is_sound, record_changes, verify_all
 from edge.camera.onvif_service import OnvifService
 from edge.camera.pool import CameraPool
 from edge.cameras import Cameras
@@ -32,6 +35,8 @@ from edge.lock import state_lock
 from edge.metrics import EdgeMetrics, Snapshot
 from edge.status import WINDOWS_US, index_path, open_store
 from edge.view import View
+from retention.audit import AuditLog, AuditUnavailable
+from retention.audit_chain import Action
 from retention.checkpoints import Checkpoints
 from retention.clock import SystemClock, is_clock_synchronized
 from retention.index.errors import IndexUnavailable
@@ -70,7 +75,9 @@ def run_edge(config_path: Path) -> None:
     settings = load(config_path)
     logging_setup.set_up()
     with state_lock(settings.storage.state_dir):
-        asyncio.run(_Edge(config_path, settings).run())
+        edge = _Edge(config_path, settings)
+        with edge.audit:
+            asyncio.run(edge.run())
 
 
 class _Edge:
@@ -83,6 +90,12 @@ class _Edge:
         self._reloading = asyncio.Event()
         self._view: View | None = None
         self._metrics = EdgeMetrics(self._snapshot)
+        self.audit = AuditLog(
+            settings.storage.state_dir,
+            "edge",
+            self._clock,
+            on_record=lambda action: self._metrics.audit_records.labels(action.value).inc(),
+        )
         self._cameras: Cameras | None = None
 
     async def run(self) -> None:
@@ -110,12 +123,25 @@ class _Edge:
             boot_id=self._boot_id,
             clock=self._clock,
         )
+        self._tell_audit(opened)
         for result, count in opened.recovered.items():
             self._metrics.recovered.labels(result).inc(count)
         for slot in opened.volumes.slots:
             if slot.volume is not None:
                 self._start_writer(opened, slot)
         return opened
+
+    def _tell_audit(self, opened: Opened) -> None:
+        """The start is on record, and so are the settings that it began with."""
+        self._anchors = Anchors(self._settings.storage.state_dir, opened.ledger)
+        self.audit.record(
+            Action.SERVICE_STARTED,
+            subject="edge",
+            version=version("xueliang-edge"),
+            boot=self._boot_id,
+            settings=str(self._config_path),
+            settings_sha256=hashlib.sha256(repr(self._settings).encode()).hexdigest(),
+        )
 
     def _start_writer(self, opened: Opened, slot: Slot) -> None:
         def make(volume: Volume) -> VolumeWriter:
@@ -134,6 +160,10 @@ class _Edge:
 
     def _close_storage(self, opened: Opened) -> None:
         """Seal, make durable, and then tell the ledger that the end was clean. Blocks."""
+        stopped = self.audit.record(Action.SERVICE_STOPPED, subject="edge")
+        with suppress(AuditUnavailable, TimeoutError):
+            stopped.result(timeout=5)
+            self._anchors.tell(self._clock.utc_us())
         opened.ledger.service_stopped(self._boot_id, self._clock.utc_us())
         opened.ledger.flushed().exception(timeout=5)
         opened.volumes.close()
@@ -223,6 +253,7 @@ class _Edge:
             if getattr(fresh, key) != getattr(self._settings, key):
                 log.warning("settings_need_restart", extra={"key": key})
                 fresh = fresh.model_copy(update={key: getattr(self._settings, key)})
+        record_changes(self.audit, self._config_path, self._settings, fresh)
         await cameras.apply(fresh.camera)
         self._settings = fresh
         assert self._view is not None
@@ -247,8 +278,29 @@ class _Edge:
         jobs.add_job(self._reconcile, args=[opened, self._view])
         jobs.add_job(self._checkpoint_all, "interval", seconds=CHECKPOINT_S)
         jobs.add_job(self._checkpoint_all)
+        jobs.add_job(self._anchor, "interval", seconds=ANCHOR_S)
+        jobs.add_job(self._anchor)
+        jobs.add_job(self._verify_audit, "interval", hours=24)
+        jobs.add_job(self._verify_audit)
         jobs.start()
         return jobs
+
+    async def _anchor(self) -> None:
+        try:
+            await asyncio.to_thread(self._anchors.tell, self._clock.utc_us())
+        except AuditUnavailable as error:  # counted, and tried again
+            self._metrics.swallowed_errors.labels("audit_anchor").inc()
+            log.error("audit_not_anchored", extra={"error": error.sentence()})
+
+    async def _verify_audit(self) -> None:
+        state_dir = self._settings.storage.state_dir
+        try:
+            verdicts = await asyncio.to_thread(verify_all, state_dir, index_path(self._settings))
+        except AuditUnavailable as error:
+            log.error("audit_not_verified", extra={"error": error.sentence()})
+            self._metrics.audit_chain_ok.set(0)
+            return
+        self._metrics.audit_chain_ok.set(is_sound(verdicts))
 
     async def _look_at_volumes(self, opened: Opened) -> None:
         for slot in opened.volumes.slots:

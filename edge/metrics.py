@@ -150,6 +150,12 @@ class EdgeMetrics:
             "When the chain of segments was last brought up to date and signed",
             registry=registry,
         )
+        self.audit_records = counter("nvr_audit_records_total", "Put on record", "action")
+        self.audit_chain_ok = Gauge(
+            "nvr_audit_chain_ok",
+            "1 if every audit log agreed with itself and its anchors when last verified",
+            registry=registry,
+        )
         self.reloads = counter("nvr_config_reload_total", "Settings read", "result")
         self.swallowed_errors = counter(
             "nvr_swallowed_errors_total", "Errors that cost nothing but were not expected", "where"

@@ -1,0 +1,136 @@
+"""What ``edge`` does about audit logs: its own, the anchors of all, their verification. Shell.
+
+Blocking; called from threads.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from config.changes import changes
+from config.schema import Settings
+from retention.audit import AuditLog, AuditUnavailable, os_actor
+from retention.audit_chain import Action, Head, Outcome, Value, Verdict
+from retention.audit_read import anchors, heads, services, verify
+from retention.clock import SystemClock
+from retention.index.errors import IndexUnavailable
+from retention.index.read import Index
+from retention.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+#: Commands of several persons may write their log at one time.
+CLI_WAIT_S = 10.0
+RECORD_TIMEOUT_S = 30.0
+#: Heads are anchored each so often: so much of a log's end can be cut off unseen.
+ANCHOR_S = 600
+
+
+class Anchors:
+    """Signs the heads of all logs into the journal when one of them has moved."""
+
+    def __init__(self, state_dir: Path, ledger: Ledger) -> None:
+        self._state_dir = state_dir
+        self._ledger = ledger
+        self._told: dict[str, Head] = {}
+
+    def tell(self, now_us: int) -> None:
+        """Raises :class:`AuditUnavailable`."""
+        found = heads(self._state_dir)
+        moved = {name: head for name, head in found.items() if self._told.get(name) != head}
+        if moved:
+            self._ledger.audit_heads(moved, now_us)
+            self._told = {**self._told, **moved}
+
+
+def verify_all(state_dir: Path, index_path: Path, only: str | None = None) -> list[Verdict]:
+    """Verify every log (or ``only`` one) against itself and the anchors in the index.
+
+    Raises:
+        AuditUnavailable: a log cannot be read.
+    """
+    try:
+        with Index.open_read(index_path) as index:
+            anchored = index.read(anchors)
+        note = ""
+    except IndexUnavailable as error:
+        anchored, note = {}, f"no anchors: {error.sentence()}"
+    names = sorted({*services(state_dir), *anchored}) if only is None else [only]
+    verdicts = [verify(state_dir, name, anchored.get(name, ())) for name in names]
+    for verdict in verdicts:
+        if note:
+            verdict.notes.append(note)
+    return verdicts
+
+
+def is_sound(verdicts: list[Verdict]) -> bool:
+    """Whether none has a finding; what is wrong goes to the system's log."""
+    for verdict in verdicts:
+        for finding in verdict.findings:
+            log.error("audit_log_unsound", extra={"service": verdict.service, "finding": finding})
+    return all(verdict.is_sound for verdict in verdicts)
+
+
+def record_changes(audit: AuditLog, path: Path, old: Settings, new: Settings) -> None:
+    """Settings came into force; nothing if none of them changed."""
+    lines = changes(old, new)
+    if lines:
+        audit.record(
+            Action.SETTINGS_CHANGED,
+            subject=str(path),
+            file_owner=_owner(path),
+            changed="; ".join(lines),
+            count=len(lines),
+        )
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except (OSError, KeyError):
+        return ""
+
+
+@contextmanager
+def on_record(
+    settings: Settings, action: Action, subject: str, actor: str | None = None, **detail: Value
+) -> Iterator[dict[str, Value]]:
+    """A command's deed, in the log of the command line: on record before it begins, and how it
+    ended. What is put into the dictionary is told at the end.
+
+    Raises:
+        AuditUnavailable: it could not be put on record, and must not be done.
+    """
+    who = actor or os_actor()
+    with AuditLog(settings.storage.state_dir, "cli", SystemClock(), wait_s=CLI_WAIT_S) as audit:
+        audit.record(action, subject=subject, actor=who, outcome=Outcome.BEGUN, **detail).result(
+            RECORD_TIMEOUT_S
+        )
+        told: dict[str, Value] = {}
+        try:
+            yield told
+        except BaseException as error:
+            told["error"] = str(error) or type(error).__name__
+            _end(audit, action, subject, who, Outcome.FAILED, told)
+            raise
+        _end(audit, action, subject, who, Outcome.DONE, told)
+
+
+def _end(
+    audit: AuditLog,
+    action: Action,
+    subject: str,
+    who: str,
+    outcome: Outcome,
+    told: dict[str, Value],
+) -> None:
+    """What was begun is on record; that its end is not must not undo it."""
+    try:
+        audit.record(action, subject=subject, actor=who, outcome=outcome, **told).result(
+            RECORD_TIMEOUT_S
+        )
+    except (AuditUnavailable, TimeoutError) as error:
+        log.error("audit_end_not_recorded", extra={"action": action.value, "error": str(error)})
