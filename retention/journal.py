@@ -155,14 +155,22 @@ class ReadLines:
     damaged_lines: int
 
 
-def read_lines(content: bytes) -> ReadLines:
-    """Whatever entries there are in the parts of a replica; a torn or damaged line is counted."""
+def read_lines(content: bytes, parsed: dict[bytes, Entry] | None = None) -> ReadLines:
+    """Whatever entries there are in the parts of a replica; a torn or damaged line is counted.
+
+    Args:
+        parsed: lines that need not be parsed again; grows. Replicas hold the same ones.
+    """
+    parsed = {} if parsed is None else parsed
     entries, damaged = [], 0
     for line in content.split(b"\n"):
         if not line:
             continue
         try:
-            entries.append(parse_line(line))
+            entry = parsed.get(line)
+            if entry is None:
+                entry = parsed[line] = parse_line(line)
+            entries.append(entry)
         except JournalDamaged:
             damaged += 1
     return ReadLines(entries=tuple(entries), damaged_lines=damaged)

@@ -136,8 +136,9 @@ def _journal(roots: dict[str, Path], wanted_seq: int | None) -> tuple[list[Entry
     what somebody changed in them."""
     deadline = time.monotonic() + REPLICA_LAG_S
     while True:
-        found = [read_replica(path) for path in roots.values()]
-        known = {entry.line: entry for one in found for entry in one.entries}
+        known: dict[bytes, Entry] = {}
+        for path in roots.values():
+            read_replica(path, parsed=known)
         good, forged = authentic(known.values())
         chain, others = longest_chain(good)
         if wanted_seq is None or len(chain) >= wanted_seq or time.monotonic() > deadline:

@@ -32,8 +32,13 @@ from retention.volume_errors import VolumeError, unavailable
 log = logging.getLogger(__name__)
 
 
-def read_replica(root: Path, *, newest_parts: int | None = None) -> ReadLines:
-    """The entries of a volume's journal, of all its parts or the newest ones only.
+def read_replica(
+    root: Path, *, is_newest_only: bool = False, parsed: dict[bytes, Entry] | None = None
+) -> ReadLines:
+    """The entries of a volume's journal, of all its parts or of the newest one that has any.
+
+    Args:
+        parsed: as in :func:`retention.journal.read_lines`.
 
     Raises:
         VolumeUnavailable: the disk does not answer.
@@ -41,10 +46,12 @@ def read_replica(root: Path, *, newest_parts: int | None = None) -> ReadLines:
     entries: list[Entry] = []
     damaged = 0
     try:
-        for path in _parts(root)[-newest_parts if newest_parts else None :]:
-            found = read_lines(path.read_bytes())
+        for path in reversed(_parts(root)):
+            found = read_lines(path.read_bytes(), parsed)
             entries += found.entries
             damaged += found.damaged_lines
+            if is_newest_only and entries:
+                break
     except OSError as error:
         raise unavailable(root, "read", error) from error
     return ReadLines(entries=tuple(entries), damaged_lines=damaged)
@@ -80,20 +87,16 @@ def level(index: IndexWriter, volumes: Sequence[Volume], public_key: Ed25519Publ
     """
     last = index.submit(rows.last_entry).result()
     replicas = {}
+    parsed: dict[bytes, Entry] = {}
     for volume in volumes:
         try:
-            found = read_replica(volume.path, newest_parts=None if last is None else 1)
+            found = read_replica(volume.path, is_newest_only=last is not None, parsed=parsed)
             if last is not None and found.entries and _lowest(found.entries) > last.seq + 1:
-                found = read_replica(volume.path)
+                found = read_replica(volume.path, parsed=parsed)
             replicas[volume.uuid] = found
         except VolumeError as error:
             log.error("journal_unread", extra={"volume": volume.uuid, "error": error.sentence()})
-    new = [
-        entry
-        for one in replicas.values()
-        for entry in one.entries
-        if last is None or entry.seq > last.seq
-    ]
+    new = [entry for entry in parsed.values() if last is None or entry.seq > last.seq]
     good, forged = authentic(new, [public_key])
     if forged:
         log.error("journal_entries_forged", extra={"from": forged[0].seq, "count": len(forged)})

@@ -58,7 +58,7 @@ class Opened:
         if volume is None:
             return False
         try:
-            held = read_replica(volume.path, newest_parts=1).entries
+            held = read_replica(volume.path, is_newest_only=True).entries
             give_missing(self.index, volume, held)
             recover(self.index, self.ledger, [volume], self.clock.utc_us(), self.next_numbers)
         except VolumeError as error:

@@ -1,6 +1,12 @@
-"""``make bench``: every benchmark, each beside its peer, in one run."""
+"""``make bench``: every benchmark, each beside its peer, in one run; or those named."""
 
-from tests.bench import recording
+import sys
+
+from tests.bench import recording, scale
+
+BENCHMARKS = {"recording": recording.main, "scale": scale.main}
 
 if __name__ == "__main__":
-    recording.main()
+    for name in sys.argv[1:] or BENCHMARKS:
+        print(f"== {name}", flush=True)
+        BENCHMARKS[name]()

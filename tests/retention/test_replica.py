@@ -144,3 +144,17 @@ def test_a_second_branch_is_kept_and_told_and_harms_nothing(tmp_path: Path) -> N
     rebuilt = reindex(site.index_path, site.volumes, dry_run=True)
     assert rebuilt.differences == []
     assert rebuilt.entries == len(in_index)
+
+
+def test_a_newest_part_without_a_whole_line_is_no_lost_replica(tmp_path: Path) -> None:
+    """Killed while the journal went on in a new part: nothing is written a second time."""
+    site = Site.make(tmp_path)
+    with site.running():
+        pass
+    before = read_replica(site.volumes[0]).entries
+    (site.volumes[0] / "journal" / "00000002.jsonl").write_bytes(before[-1].line[:20])
+    with site.running():
+        pass
+    found = read_replica(site.volumes[0])
+    assert len(found.entries) == len({entry.seq for entry in found.entries}) > len(before)
+    assert found.damaged_lines == 1

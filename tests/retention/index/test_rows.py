@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from retention.index import rows
 from retention.index.migrations import migrate
 from retention.index.write import put_segment
 from retention.model import Span
+from retention.timeline import Stretch, union
 from tests.retention.indexing import T0, segment_of
 
 
@@ -30,8 +33,9 @@ def connection() -> Iterator[sqlite3.Connection]:
         rows.AFTER,
         rows.UNFINISHED,
         rows.SPANS,
-        rows.NEXT_SPAN,
-        rows.LAST_SPANS,
+        rows.SPANS_END,
+        rows.NEXT_START,
+        rows.LAST_STARTS,
         rows.GAPS,
         rows.OPEN_GAPS,
         rows.NEWEST,
@@ -49,8 +53,12 @@ def test_no_hot_statement_scans_or_sorts(connection: sqlite3.Connection, stateme
 
 
 def test_the_time_line_touches_no_fragments(connection: sqlite3.Connection) -> None:
-    plan = connection.execute(f"EXPLAIN QUERY PLAN {rows.SPANS}", ("a", 2, 1)).fetchall()
-    assert "COVERING INDEX" in plan[0][-1]
+    for statement in (rows.SPANS, rows.SPANS_END, rows.NEXT_START, rows.LAST_STARTS):
+        given = ("a",) * statement.count("?")
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", given).fetchall()
+        reads = [step for *_, step in plan if "segment" in step]
+        assert reads
+        assert all("COVERING INDEX segment_time" in step for step in reads)
 
 
 def test_an_instant_finds_the_segment_that_holds_it(connection: sqlite3.Connection) -> None:
@@ -98,3 +106,34 @@ def test_spans_come_with_their_neighbours_and_joined(connection: sqlite3.Connect
     )
     # the segment behind the window is a neighbour, too
     assert rows.spans(connection, "gate", T0, T0 + 10)[-1].end_us == T0 + 95 * second
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=30),
+    st.integers(-5, 70),
+    st.integers(0, 30),
+)
+def test_spans_are_the_union_of_the_rows(
+    pieces: list[tuple[int, int]], from_s: int, length_s: int
+) -> None:
+    """Inside the window; beside it they may lack what does not touch it."""
+    half = 500_000
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    stored = [
+        segment_of(number, T0 + start * half, T0 + (start + length) * half)
+        for number, (start, length) in enumerate(sorted(pieces))
+    ]
+    for segment in stored:
+        put_segment(connection, segment)
+    from_us, to_us = T0 + from_s * half, T0 + (from_s + length_s) * half
+    found = rows.spans(connection, "gate", from_us, to_us)
+    connection.close()
+    near = [segment for segment in stored if segment.start_us >= from_us]
+    near += [segment for segment in stored if segment.start_us < from_us][-rows.OVERLAP_SEGMENTS :]
+
+    def inside(spans: Iterable[Stretch]) -> list[tuple[int, int]]:
+        clipped = [(max(one.start_us, from_us), min(one.end_us, to_us)) for one in spans]
+        return [(start_us, end_us) for start_us, end_us in clipped if start_us < end_us]
+
+    assert inside(found) == inside(union(near))
