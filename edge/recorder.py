@@ -179,7 +179,7 @@ class CameraRecorder:
         self._tell(self._gaps.tick(self._clock.utc_us()))
         for number, segment in list(self._unwritten.items()):
             if segment.sink is None:
-                self._submit(segment)
+                self._submit()
             elif self._sinks.is_stuck(segment.sink.volume) and self._sinks.choose() is not None:
                 segment.sink.abandon(self.camera, number)
                 self._move_on(number)
@@ -247,7 +247,7 @@ class CameraRecorder:
         self._number = header.number
         segment = _Unwritten(header=header, sink=None)
         self._unwritten[self._number] = segment
-        self._submit(segment)
+        self._submit()
         return segment
 
     def _take_number(self) -> int:
@@ -264,8 +264,16 @@ class CameraRecorder:
             segment.sink.seal(self.camera, self._number, reason)
         self._number = None
 
-    def _submit(self, segment: _Unwritten) -> None:
-        """Hand a segment to a volume, as far as it has got; without one it stays in the buffer."""
+    def _submit(self) -> None:
+        """Hand every segment that waits to a volume, as far as it has got; without one it waits on.
+
+        What waits longer goes first, so that footage becomes durable in order.
+        """
+        waiting = [one for one in self._unwritten.values() if one.sink is None]
+        for one in sorted(waiting, key=lambda one: one.header.start_us):
+            self._hand_over(one)
+
+    def _hand_over(self, segment: _Unwritten) -> None:
         segment.sink = sink = self._sinks.choose()
         if sink is None:
             return
@@ -313,10 +321,11 @@ class CameraRecorder:
         fresh = self._take_number()
         start_us = segment.fragments[0].start_us
         segment.header = replace(segment.header, number=fresh, start_us=start_us)
+        segment.sink = None
         if is_in_hand:
             self._number = fresh
         self._unwritten[fresh] = segment
-        self._submit(segment)
+        self._submit()
 
     @property
     def next_number(self) -> int:

@@ -68,7 +68,7 @@ OPEN_GAPS = (
     " WHERE camera = ? AND end_us IS NULL ORDER BY start_us"
 )
 NEWEST = (
-    "SELECT max(end_us) FROM (SELECT end_us FROM segment WHERE camera = ?"
+    "SELECT max(end_us) FROM (SELECT end_us FROM segment WHERE camera = ? AND end_us > start_us"
     " ORDER BY start_us DESC LIMIT 4)"
 )
 OLDEST = "SELECT min(start_us) FROM segment WHERE camera = ?"

@@ -245,6 +245,21 @@ def test_a_full_buffer_drops_whole_groups_and_tells_the_gap(tmp_path: Path) -> N
     bench.index.close()
 
 
+def test_what_waited_for_a_volume_goes_before_what_came_since(tmp_path: Path) -> None:
+    """Else newer footage is durable first, and what waits looks like an unexplained gap."""
+    bench = Bench(tmp_path, None, buffer_bytes=100_000)
+    bench.recorder._segmenter.segment_us = 2 * US_PER_S
+    bench.send(8)
+    bench.sinks.sink = sink = Sink()
+    bench.send(4)  # a new segment begins before the next tick
+    numbers = [header.number for call, header in sink.calls if call == "open"]
+    assert numbers == sorted(numbers)
+    assert numbers[0] == 1
+    times = units_of(sink.fragments())
+    assert times == sorted(times)
+    bench.index.close()
+
+
 def test_a_stuck_volume_is_left_for_another(tmp_path: Path, sink: Sink) -> None:
     bench = Bench(tmp_path, sink)
     bench.send(4)

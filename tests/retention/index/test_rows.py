@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -75,6 +76,13 @@ def test_an_instant_finds_the_segment_that_holds_it(connection: sqlite3.Connecti
     assert number_at(T0 + 100) == 1
     assert number_at(T0 + 620) == 6  # in the hole: the next one
     assert number_at(T0 + 2000) is None
+
+
+def test_a_row_without_a_durable_fragment_is_no_footage(connection: sqlite3.Connection) -> None:
+    put_segment(connection, segment_of(1, T0, T0 + 1000))
+    empty = replace(segment_of(2, T0 + 2000, T0 + 2000, is_open=True), fragments=())
+    put_segment(connection, empty)
+    assert rows.newest_us(connection, "gate") == T0 + 1000
 
 
 def test_a_segment_of_a_clock_set_back_is_found_behind_newer_starts(
