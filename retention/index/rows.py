@@ -13,6 +13,7 @@ from typing import Any
 
 from retention.chain import NumberRange
 from retention.fragments import decode_table, encode_table
+from retention.holds import Hold
 from retention.index.formats import format_from_json
 from retention.journal import Entry, Kind, parse_line
 from retention.model import (
@@ -58,6 +59,10 @@ NEXT_START = "SELECT min(start_us) FROM segment WHERE camera = ? AND start_us >=
 LAST_STARTS = (
     "SELECT min(start_us) FROM (SELECT start_us FROM segment WHERE camera = ? AND start_us < ?"
     " ORDER BY start_us DESC LIMIT ?)"
+)
+_HOLD = (
+    "id, camera, from_us, to_us, case_number, requester, unit, reason, expires_us, added_us,"
+    " added_by, asked_us, asked_by, released_us, released_by"
 )
 GAPS = (
     "SELECT camera, start_us, end_us, cause, detail FROM gap"
@@ -149,6 +154,26 @@ def segment_row(segment: Segment) -> tuple[Any, ...]:
 
 def gap_of(row: tuple[Any, ...]) -> Gap:
     return Gap(camera=row[0], start_us=row[1], end_us=row[2], cause=GapCause(row[3]), detail=row[4])
+
+
+def hold_of(row: tuple[Any, ...]) -> Hold:
+    return Hold(
+        id=row[0],
+        camera=row[1],
+        from_us=row[2],
+        to_us=row[3],
+        case=row[4],
+        requester=row[5],
+        unit=row[6],
+        reason=row[7],
+        expires_us=row[8],
+        added_us=row[9],
+        added_by=row[10],
+        asked_us=row[11],
+        asked_by=row[12],
+        released_us=row[13],
+        released_by=row[14],
+    )
 
 
 def segment(connection: sqlite3.Connection, camera: str, number: int) -> Segment | None:
@@ -284,6 +309,18 @@ def checkpoints(
             before=row[6],
             after=row[7],
         )
+
+
+def holds(connection: sqlite3.Connection, *, is_open: bool = False) -> list[Hold]:
+    """Every hold that ever was, or those that were not released; by when they were added."""
+    where = "WHERE released_us IS NULL" if is_open else ""
+    rows = connection.execute(f"SELECT {_HOLD} FROM hold {where} ORDER BY added_us, id")
+    return [hold_of(row) for row in rows]
+
+
+def hold(connection: sqlite3.Connection, hold_id: str) -> Hold | None:
+    row = connection.execute(f"SELECT {_HOLD} FROM hold WHERE id = ?", (hold_id,)).fetchone()
+    return None if row is None else hold_of(row)
 
 
 def volumes(connection: sqlite3.Connection) -> list[VolumeRow]:
