@@ -1,0 +1,268 @@
+"""Months in the life of a small site, from a seed, through the real writers: what a rebuild must
+come back from. Cameras come and go, runs end, clocks are set back, footage is held, chained and
+deleted, and the power fails."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from retention.chain import FIRST_LINK, link_all, ranges_of
+from retention.index import rows
+from retention.index.write import drop_segment
+from retention.journal import Kind
+from retention.layout import segment_path
+from retention.model import GapCause
+from tests.retention.storing import Recorder, S, Site, fragment, run_of
+from tests.retention.writing import T0
+from tests.support.box import wait_for
+
+CAMERAS = ("gate", "hall", "kitchen", "yard")
+VOLUMES = 3
+#: Segments that each camera records in one life of the service, at most.
+SEGMENTS_A_LIFE = 60
+
+
+@dataclass(slots=True)
+class _Camera:
+    """Where a camera is in its life."""
+
+    second: int = 0
+    number: int = 0
+    runs: int = 0
+    run: str = ""
+
+
+@dataclass(slots=True)
+class History:
+    """Lives through about ``segments`` segments below ``folder``; :meth:`live` once."""
+
+    folder: Path
+    segments: int
+    seed: int
+    done: int = 0
+    deleted: int = 0
+    lives: int = 0
+    _cameras: dict[str, _Camera] = field(default_factory=dict)
+
+    def live(self) -> Site:
+        order = random.Random(self.seed)
+        self._cameras = {name: _Camera() for name in CAMERAS}
+        site = Site.make(self.folder / "life-0", VOLUMES)
+        while self.done < self.segments:
+            self.lives += 1
+            away = order.choice(CAMERAS) if self.lives % 4 == 2 else ""
+            names = [name for name in CAMERAS if name != away]
+            kind = ("clean", "killed", "power")[self.lives % 3]
+            boot = f"boot-{self.lives // 3}"  # until the power fails
+            with site.running(names, boot, is_clean=kind == "clean") as recorder:
+                for name, number in recorder.opened.next_numbers.items():
+                    self._cameras[name].number = number - 1
+                self._live(recorder, names, order)
+                if kind == "power":  # with a segment of each camera in hand
+                    self._begin(recorder, names)
+                    site = site.copy(self.folder / f"life-{self.lives}")
+            site.at(max(one.second for one in self._cameras.values()) + order.uniform(5, 500))
+        return site
+
+    def _live(self, recorder: Recorder, names: list[str], order: random.Random) -> None:
+        opened = recorder.opened
+        now_s = int((opened.clock.utc_us() - T0) // S)
+        for name in names:
+            self._end_run(name, max(now_s, self._cameras[name].second))
+        expected: dict[str, int] = {}
+        for name in names * order.randrange(SEGMENTS_A_LIFE // 2, SEGMENTS_A_LIFE):
+            expected[name] = self._record(recorder, name, order)
+        self._wait_sealed(recorder, expected)
+        self._hold(recorder, names, order)
+        for name in names:
+            chain(recorder, name)
+            if order.random() < 0.6:
+                self.deleted += delete(recorder, name, order.randrange(1, SEGMENTS_A_LIFE // 3))
+
+    def _record(self, recorder: Recorder, name: str, order: random.Random) -> int:
+        """One segment, and what may come before it; its number."""
+        camera, ledger = self._cameras[name], recorder.opened.ledger
+        luck = order.random()
+        if luck < 0.05:
+            start_us = T0 + camera.second * S
+            length_s = order.randrange(2, 90)
+            cause = order.choice((GapCause.NETWORK, GapCause.CAMERA_OFFLINE, GapCause.DISK_SLOW))
+            ledger.gap_opened(name, start_us, cause, f"摄像机 {luck}")
+            ledger.gap_closed(name, start_us, start_us + length_s * S)
+            self._end_run(name, camera.second + length_s)
+        elif luck < 0.06:  # the clock is set back: runs overlap
+            self._end_run(name, max(0, camera.second - order.randrange(1, 300)))
+        elif luck < 0.08:  # less than a second between two runs
+            self._end_run(name, camera.second)
+        if not camera.run:
+            camera.runs += 1
+            camera.run = f"{CAMERAS.index(name):02x}{self.lives:014x}{camera.runs:016x}"
+            ledger.run_started(run_of(name, camera.second, camera.run))
+        camera.number += 1
+        seconds = order.randrange(1, 4)
+        recorder.record(
+            camera.number,
+            camera.second,
+            seconds,
+            camera=name,
+            run=camera.run,
+            place=order.randrange(VOLUMES),
+        )
+        camera.second += seconds
+        self.done += 1
+        recorder.clock.now_us = max(recorder.clock.now_us, T0 + camera.second * S)  # type: ignore[attr-defined]
+        return camera.number
+
+    def _end_run(self, name: str, second: int) -> None:
+        self._cameras[name].run = ""
+        self._cameras[name].second = second
+
+    def _begin(self, recorder: Recorder, names: list[str]) -> None:
+        """A segment of which one fragment is durable; what comes after is lost."""
+        begun = {}
+        for name in names:
+            camera = self._cameras[name]
+            if not camera.run:
+                continue
+            camera.number += 1
+            recorder.open(camera.number, camera.second, camera=name, run=camera.run)
+            recorder.writer(0).append(name, camera.number, fragment(camera.second))
+            camera.second += 1
+            begun[name] = camera.number
+
+        def are_durable() -> bool:
+            found = recorder.opened.index.submit(
+                lambda connection: [rows.segment(connection, *one) for one in begun.items()]
+            ).result()
+            return all(one is not None and one.fragments for one in found)
+
+        wait_for("durable fragments", are_durable)
+        recorder.opened.ledger.flushed().result()
+
+    def _wait_sealed(self, recorder: Recorder, expected: dict[str, int]) -> None:
+        def are_sealed() -> bool:
+            found = recorder.opened.index.submit(
+                lambda connection: connection.execute(
+                    "SELECT camera, max(number) FROM segment WHERE state = 'sealed'"
+                    " AND NOT EXISTS (SELECT 1 FROM segment WHERE state = 'open') GROUP BY camera"
+                ).fetchall()
+            ).result()
+            return expected.items() <= dict(found).items()
+
+        wait_for("sealed segments", are_sealed)
+
+    def _hold(self, recorder: Recorder, names: list[str], order: random.Random) -> None:
+        tell, at_us = recorder.opened.ledger._record, recorder.opened.clock.utc_us()
+        number = f"hold-{self.lives}"
+        camera = order.choice(names)
+        now_us = T0 + self._cameras[camera].second * S
+        tell(
+            Kind.HOLD,
+            {
+                "event": "added",
+                "id": number,
+                "camera": order.choice(("", camera)),
+                "from_us": now_us - 100 * S,
+                "to_us": now_us,
+                "case": f"洪公(治)〔2026〕{self.lives}号",
+                "requester": "民警",
+                "unit": "派出所",
+                "reason": "调查",
+                "expires_us": order.choice((None, now_us + 86_400 * S)),
+                "by": "园长",
+            },
+            at_us,
+        )
+        if self.lives > 1 and order.random() < 0.5:
+            earlier = f"hold-{order.randrange(1, self.lives)}"
+            tell(Kind.HOLD, {"event": "release_asked", "id": earlier, "by": "甲"}, at_us)
+            tell(Kind.HOLD, {"event": "released", "id": earlier, "by": "乙"}, at_us)
+
+
+def chain(recorder: Recorder, camera: str) -> None:
+    """A checkpoint over what none tells yet."""
+    index = recorder.opened.index
+
+    def query(connection: sqlite3.Connection) -> tuple[Any, list[tuple[int, bytes]]]:
+        last = connection.execute(
+            "SELECT position + segments, after, last_number FROM checkpoint WHERE camera = ?"
+            " ORDER BY position DESC LIMIT 1",
+            (camera,),
+        ).fetchone() or (0, FIRST_LINK, -1)
+        fresh = connection.execute(
+            "SELECT number, digest FROM segment WHERE camera = ? AND number > ?"
+            " AND state = 'sealed' ORDER BY number",
+            (camera, last[2]),
+        ).fetchall()
+        return last, fresh
+
+    (position, before, _), fresh = index.submit(query).result()
+    if fresh:
+        data = {
+            "camera": camera,
+            "position": position,
+            "numbers": ranges_of(number for number, _ in fresh),
+            "before": before.hex(),
+            "after": link_all(before, fresh).hex(),
+        }
+        at_us = recorder.opened.clock.utc_us()
+        recorder.opened.ledger._record(Kind.CHECKPOINT, data, at_us).result()
+
+
+def delete(recorder: Recorder, camera: str, count: int) -> int:
+    """The oldest chained segments go, with a tombstone before."""
+    opened = recorder.opened
+    segments = opened.index.submit(
+        lambda connection: rows.segments_after(connection, camera, 0, -1, count)
+    ).result()
+    spans = [[segment.start_us, segment.end_us] for segment in segments]
+    ranges = ranges_of(sorted(segment.number for segment in segments))
+    data = {
+        "camera": camera,
+        "reason": "expired",
+        "spans": spans,
+        "segments": len(segments),
+        "bytes": sum(segment.size_bytes for segment in segments),
+        "pieces": [[ranges, FIRST_LINK.hex(), FIRST_LINK.hex()]],
+    }
+    opened.ledger._record(Kind.DELETION, data, opened.clock.utc_us()).result()
+    roots = {slot.uuid: slot.path for slot in opened.volumes.slots}
+    for segment in segments:
+        path = segment_path(segment.camera, segment.start_us, segment.number)
+        (roots[segment.volume] / path).unlink()
+        opened.index.submit(
+            lambda connection, segment=segment: drop_segment(  # type: ignore[misc]
+                connection, segment.camera, segment.number
+            )
+        ).result()
+    return len(segments)
+
+
+def whole_dump(index_path: Path) -> dict[str, list[Any]]:
+    """Every row of every table, but when ``edge`` was alive last, which only the index knows."""
+    with closing(sqlite3.connect(index_path)) as connection:
+        names = [
+            name
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        ]
+        return {
+            name: sorted(
+                (
+                    row
+                    for row in connection.execute(f"SELECT * FROM {name}")
+                    if (name, row[0]) != ("meta", "alive_us")
+                ),
+                key=repr,
+            )
+            for name in names
+        }
+
+
+def causes(dump: dict[str, list[Any]]) -> Iterator[str]:
+    return (row[3] for row in dump["gap"])
