@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 from urllib.parse import quote
 
 from retention.index.errors import IndexCorrupt, IndexUnavailable
-from retention.index.migrations import schema_version
+from retention.index.migrations import STEPS, schema_version
 
 T = TypeVar("T")
 
@@ -117,9 +117,15 @@ def _open(path: Path, *, immutable: bool) -> sqlite3.Connection:
     )
     try:
         connection.execute("PRAGMA query_only = 1")
-        if schema_version(connection) == 0:
+        version = schema_version(connection)
+        if version == 0:
             raise IndexUnavailable(
                 f"the index {path} holds nothing yet", hint="was 'xueliang run edge' ever started?"
+            )
+        if version < len(STEPS):
+            raise IndexUnavailable(
+                f"the index {path} is of schema {version}, this program reads {len(STEPS)}",
+                hint="start edge once, which brings it up to date",
             )
         connection.execute("SELECT 1 FROM segment LIMIT 1").fetchone()
     except BaseException:
