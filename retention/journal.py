@@ -113,7 +113,12 @@ class Journal:
 
 def key_id(key: Ed25519PublicKey) -> str:
     """Short name of a key: 16 hex digits of the SHA-256 of its 32 bytes."""
-    return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
+    return fingerprint(key)[:16]
+
+
+def fingerprint(key: Ed25519PublicKey) -> str:
+    """The name under which people know a key: the SHA-256 of its 32 bytes, hex."""
+    return hashlib.sha256(key.public_bytes_raw()).hexdigest()
 
 
 def parse_line(line: bytes) -> Entry:
@@ -220,7 +225,7 @@ def verify(
         if (entry.seq, entry.prev) != (at.seq + 1, at.hash):
             raise JournalDamaged(f"entry {entry.seq} of the journal does not follow {at.seq}")
         if entry.kind is Kind.KEY:
-            key = _public_key(entry.data.get("public"))
+            key = public_key_of(entry)
             keys[key_id(key)] = key
         if not _is_signed(entry, keys):
             raise JournalDamaged(f"entry {entry.seq} of the journal is not signed as it says")
@@ -240,7 +245,7 @@ def authentic(
     for entry in found:
         if entry.kind is Kind.KEY:
             try:
-                key = _public_key(entry.data.get("public"))
+                key = public_key_of(entry)
             except JournalDamaged:
                 continue
             keys[key_id(key)] = key
@@ -251,20 +256,23 @@ def authentic(
 
 def _is_signed(entry: Entry, keys: Mapping[str, Ed25519PublicKey]) -> bool:
     document = json.loads(entry.line)
-    signature = document.pop("sig")
+    text: str = document.pop("sig")
     try:
-        keys[entry.key].verify(base64.b64decode(signature), _canonical(document))
+        signature = base64.b64decode(text)
+        keys[entry.key].verify(signature, _canonical(document))
     except (KeyError, InvalidSignature, binascii.Error):
         return False
-    return True
+    return base64.b64encode(signature).decode() == text  # base64 has bits that say nothing
 
 
 def _canonical(document: Any) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _public_key(text: Any) -> Ed25519PublicKey:
+def public_key_of(entry: Entry) -> Ed25519PublicKey:
+    """The key that a ``key`` entry brings into use. Raises :class:`JournalDamaged`."""
     try:
-        return Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
-    except (ValueError, TypeError) as error:
+        public = base64.b64decode(entry.data["public"], validate=True)
+        return Ed25519PublicKey.from_public_bytes(public)
+    except (KeyError, ValueError, TypeError) as error:
         raise JournalDamaged("an entry of the journal brings no key") from error

@@ -119,7 +119,7 @@ def reindex(
             _add_entries(connection, chain)
             result.entries = len(chain)
             _add_segments(connection, roots, result)
-            result.differences += _ledger_differences(before, _ledger_rows(connection))
+            result.differences += _ledger_differences(before, ledger_rows(connection))
             result.differences += _segment_differences(
                 index_path if before else None, connection, roots, before, is_live=is_live
             )
@@ -182,7 +182,7 @@ def _files(roots: dict[str, Path]) -> Iterator[tuple[str, Path, str]]:
 
 # Differences -----------------------------------------------------------------------------------
 
-_Rows = dict[str, dict[str, tuple[Any, ...]]]
+LedgerRows = dict[str, dict[str, tuple[Any, ...]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +190,7 @@ class _Before:
     """The index as it was when the comparison began."""
 
     seq: int
-    ledger: _Rows
+    ledger: LedgerRows
     newest_numbers: dict[str, int]
 
 
@@ -199,7 +199,7 @@ def _snapshot(index_path: Path) -> _Before | None:
         last = rows.last_entry(connection)
         return _Before(
             seq=0 if last is None else last.seq,
-            ledger=_ledger_rows(connection),
+            ledger=ledger_rows(connection),
             newest_numbers={
                 camera: number - 1 for camera, number in rows.next_numbers(connection).items()
             },
@@ -213,14 +213,17 @@ def _snapshot(index_path: Path) -> _Before | None:
         return None
 
 
-def _ledger_rows(connection: sqlite3.Connection) -> _Rows:
+def ledger_rows(
+    connection: sqlite3.Connection, tables: Sequence[str] = LEDGER_TABLES
+) -> LedgerRows:
+    """Every row of these tables that the journal makes, by its key in words."""
     return {
         table: {
             _key(table, row): row
             for row in connection.execute(f"SELECT * FROM {table}")  # noqa: S608 - constants
             if (table, row[0]) != ("meta", "alive_us")
         }
-        for table in LEDGER_TABLES
+        for table in tables
     }
 
 
@@ -228,7 +231,7 @@ def _key(table: str, row: tuple[Any, ...]) -> str:
     return f"{row[0]} {row[1]}" if table in ("gap", "checkpoint") else str(row[0])
 
 
-def _ledger_differences(before: _Before | None, rebuilt: _Rows) -> list[Difference]:
+def _ledger_differences(before: _Before | None, rebuilt: LedgerRows) -> list[Difference]:
     differences = []
     for table in LEDGER_TABLES:
         old = before.ledger[table] if before is not None else {}

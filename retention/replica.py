@@ -46,7 +46,7 @@ def read_replica(
     entries: list[Entry] = []
     damaged = 0
     try:
-        for path in reversed(_parts(root)):
+        for path in reversed(parts_of(root)):
             found = read_lines(path.read_bytes(), parsed)
             entries += found.entries
             damaged += found.damaged_lines
@@ -57,7 +57,8 @@ def read_replica(
     return ReadLines(entries=tuple(entries), damaged_lines=damaged)
 
 
-def _parts(root: Path) -> list[Path]:
+def parts_of(root: Path) -> list[Path]:
+    """The parts of a volume's journal, the oldest first. Raises :class:`OSError`."""
     folder = root / layout.JOURNAL
     try:
         names = sorted(os.listdir(folder))

@@ -120,6 +120,21 @@ class CheckpointRow:
     after: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TombstoneRow:
+    """What policy took away at one time."""
+
+    camera: str
+    seq: int  # of its journal entry
+    at_us: int
+    reason: str
+    start_us: int
+    end_us: int
+    segments: int
+    #: Stretches of the chain: numbers, link before, link after.
+    pieces: tuple[tuple[tuple[NumberRange, ...], bytes, bytes], ...]
+
+
 def segment_of(row: tuple[Any, ...]) -> Segment:
     return Segment(
         camera=row[0],
@@ -321,6 +336,33 @@ def holds(connection: sqlite3.Connection, *, is_open: bool = False) -> list[Hold
 def hold(connection: sqlite3.Connection, hold_id: str) -> Hold | None:
     row = connection.execute(f"SELECT {_HOLD} FROM hold WHERE id = ?", (hold_id,)).fetchone()
     return None if row is None else hold_of(row)
+
+
+def tombstones(connection: sqlite3.Connection, camera: str) -> Iterator[TombstoneRow]:
+    """A camera's tombstones, in the order in which they were set."""
+    found = connection.execute(
+        "SELECT camera, seq, at_us, reason, start_us, end_us, segments, pieces FROM tombstone"
+        " WHERE camera = ? ORDER BY seq",
+        (camera,),
+    )
+    for row in found:
+        yield TombstoneRow(
+            camera=row[0],
+            seq=row[1],
+            at_us=row[2],
+            reason=row[3],
+            start_us=row[4],
+            end_us=row[5],
+            segments=row[6],
+            pieces=tuple(
+                (
+                    tuple((first, last) for first, last in numbers),
+                    bytes.fromhex(before),
+                    bytes.fromhex(after),
+                )
+                for numbers, before, after in json.loads(row[7])
+            ),
+        )
 
 
 def volumes(connection: sqlite3.Connection) -> list[VolumeRow]:
