@@ -210,6 +210,91 @@ def audit_list(days: int, service: str | None, config_path: Path, as_json: bool)
         click.echo(render_record(settings, record))
 
 
+@main.group()
+def hold() -> None:
+    """保留 Legal holds: footage that no policy deletes."""
+
+
+@hold.command("add")
+@click.argument("camera")
+@click.option("--from", "from_text", required=True, help="ISO 8601; local time without offset")
+@click.option("--to", "to_text", required=True, help="may lie ahead")
+@click.option("--case", required=True, help="案号 case number")
+@click.option("--requester", required=True, help="申请人 who asked for it")
+@click.option("--unit", default="", help="单位 the requester's unit")
+@click.option("--reason", required=True, help="事由")
+@click.option("--expires", "expires_text", help="when it ends by itself; else by release alone")
+@config_option
+@json_option
+@_report_errors
+def hold_add(
+    camera: str,
+    from_text: str,
+    to_text: str,
+    case: str,
+    requester: str,
+    unit: str,
+    reason: str,
+    expires_text: str | None,
+    config_path: Path,
+    as_json: bool,
+) -> None:
+    """保留 Hold footage of CAMERA, or of all."""
+    from edge import hold_command
+
+    answer = hold_command.add(
+        load(config_path),
+        camera,
+        from_text=from_text,
+        to_text=to_text,
+        case=case,
+        requester=requester,
+        unit=unit,
+        reason=reason,
+        expires_text=expires_text,
+    )
+    _tell_hold(answer, as_json=as_json)
+
+
+@hold.command("list")
+@config_option
+@json_option
+@_report_errors
+def hold_list(config_path: Path, as_json: bool) -> None:
+    """列出 Every hold, released ones too."""
+    from edge import hold_command
+
+    holds = hold_command.hold_list(load(config_path))
+    if as_json:
+        _print_json(holds)
+    else:
+        click.echo(hold_command.render_list(holds))
+
+
+@hold.command("release")
+@click.argument("hold_id", metavar="ID")
+@click.option("--by", required=True, help="姓名 who releases it")
+@config_option
+@json_option
+@_report_errors
+def hold_release(hold_id: str, by: str, config_path: Path, as_json: bool) -> None:
+    """解除 Release a hold: the first person asks, another one does it."""
+    from edge import hold_command
+
+    _tell_hold(hold_command.release(load(config_path), hold_id, by), as_json=as_json)
+
+
+def _tell_hold(answer: dict[str, Any], *, as_json: bool) -> None:
+    from edge.hold_command import render_answer
+
+    if as_json:
+        _print_json(answer)
+    else:
+        click.echo(render_answer(answer))
+    if answer["pending_volumes"]:
+        sys.exit(EXIT_FINDING)
+
+
 @main.command()
 @click.option("--cameras", type=click.IntRange(1, 64), default=4, show_default=True)
 @click.option("--dir", "directory", type=click.Path(path_type=Path), default=Path("xueliang-demo"))

@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +32,7 @@ from edge.camera.onvif_service import OnvifService
 from edge.camera.pool import CameraPool
 from edge.cameras import Cameras
 from edge.endpoint import Endpoint
+from edge.holds import HoldDesk, figures
 from edge.lock import state_lock
 from edge.metrics import EdgeMetrics, Snapshot
 from edge.status import WINDOWS_US, index_path, open_store
@@ -210,10 +212,20 @@ class _Edge:
             self._checkpoints = Checkpoints(
                 opened.index, opened.ledger, lambda segment: _is_final(opened, segment)
             )
+            desk = HoldDesk(
+                index=opened.index,
+                ledger=opened.ledger,
+                volumes=opened.volumes,
+                audit=self.audit,
+                clock=self._clock,
+                settings=lambda: self._settings,
+            )
             commands: dict[str, control.Command] = {
                 "ping": _ping,
                 "status": self._status,
                 "checkpoint": self._checkpoint,
+                "hold_add": lambda arguments: self._hold(desk.add, arguments),
+                "hold_release": lambda arguments: self._hold(desk.release, arguments),
             }
             server = await control.serve(settings.storage.state_dir, commands)
             stack.callback(server.close)
@@ -221,8 +233,8 @@ class _Edge:
             self._metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
             gc.freeze()  # what stands now stays: no collection looks at it again
             log.info("edge_started", extra={"cameras": len(settings.camera)})
-            jobs = self._schedule(opened)
-            stack.callback(jobs.shutdown, wait=False)
+            self._jobs = self._schedule(opened)
+            stack.callback(self._jobs.shutdown, wait=False)
             while not self._stopping.is_set():
                 await self._turn(opened, cameras)
 
@@ -278,12 +290,23 @@ class _Edge:
         jobs.add_job(self._reconcile, args=[opened, self._view])
         jobs.add_job(self._checkpoint_all, "interval", seconds=CHECKPOINT_S)
         jobs.add_job(self._checkpoint_all)
+        jobs.add_job(self._measure_holds, "interval", hours=1)
+        jobs.add_job(self._measure_holds)
         jobs.add_job(self._anchor, "interval", seconds=ANCHOR_S)
         jobs.add_job(self._anchor)
         jobs.add_job(self._verify_audit, "interval", hours=24)
         jobs.add_job(self._verify_audit)
         jobs.start()
         return jobs
+
+    async def _measure_holds(self) -> None:
+        assert self._view is not None
+        try:
+            path = index_path(self._settings)
+            self._view.survey.held = await asyncio.to_thread(figures, path, None)
+        except IndexUnavailable as error:  # counted, and tried again
+            self._metrics.swallowed_errors.labels("holds").inc()
+            log.warning("holds_not_measured", extra={"error": error.sentence()})
 
     async def _anchor(self) -> None:
         try:
@@ -366,6 +389,13 @@ class _Edge:
         cameras = None if camera is None else [str(camera)]
         now_us = self._clock.utc_us()
         return {"segments": await asyncio.to_thread(self._checkpoints.make, now_us, cameras)}
+
+    async def _hold(
+        self, command: Callable[[dict[str, Any]], Any], arguments: dict[str, Any]
+    ) -> Any:
+        answer = await asyncio.to_thread(command, arguments)
+        self._jobs.add_job(self._measure_holds)
+        return answer
 
 
 class _Observer:

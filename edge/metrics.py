@@ -69,6 +69,8 @@ class Snapshot:
     volumes: tuple[VolumeSnapshot, ...]
     clock_synchronized: bool
     retention_required_s: int
+    holds: Mapping[str, int]  # by state
+    hold_bytes: Mapping[str, int]  # by camera
 
 
 class EdgeMetrics:
@@ -259,6 +261,12 @@ def _render(snapshot: Snapshot) -> Iterable[Metric]:
         reserve.add_metric([volume.volume], volume.reserve_bytes)
         orphans.add_metric([volume.volume], volume.orphan_bytes)
         missing.add_metric([volume.volume], volume.missing_segments)
+    holds = gauge("nvr_holds", "Legal holds", "state")
+    for name, count in snapshot.holds.items():
+        holds.add_metric([name], count)
+    hold_bytes = gauge("nvr_hold_bytes", "Footage that legal holds keep", "camera")
+    for name, size_bytes in snapshot.hold_bytes.items():
+        hold_bytes.add_metric([name], size_bytes)
     synchronized = gauge("nvr_clock_synchronized", "1 if a source disciplines the clock", "source")
     synchronized.add_metric(["ntp"], snapshot.clock_synchronized)
     return families

@@ -169,7 +169,7 @@ def render(document: dict[str, Any]) -> str:
     lines = [f"{document['site']}  {document['at']}  edge {edge}", ""]
     rows = [["摄像机 camera", "录像 recording", "码率 rate", "24h", "7d", "90d", "最早 oldest"]]
     rows += [_camera_row(camera) for camera in document["cameras"]]
-    lines += _table(rows)
+    lines += table(rows)
     troubles = [
         f"{camera['camera']}: {_cause_text(camera['cause'])} {camera.get('detail', '')}".rstrip()
         for camera in document["cameras"]
@@ -188,7 +188,7 @@ def render(document: dict[str, Any]) -> str:
             ]
             for volume in document["volumes"]
         ]
-        lines += ["", *_table(rows)]
+        lines += ["", *table(rows)]
     return "\n".join(lines)
 
 
@@ -238,7 +238,8 @@ def _bytes_text(size_bytes: int) -> str:
     return f"{size_bytes / 2**30:.1f} GiB"
 
 
-def _table(rows: list[list[str]]) -> list[str]:
+def table(rows: list[list[str]]) -> list[str]:
+    """Lines of columns that line up."""
     widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(

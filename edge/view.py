@@ -14,6 +14,7 @@ from edge.camera.pool import CameraPool
 from edge.camera.session import State
 from edge.cameras import CameraInService, Cameras
 from edge.endpoint import Health
+from edge.holds import HeldFigures
 from edge.metrics import CameraSnapshot, Snapshot, VolumeSnapshot
 from edge.status import RECORDING_MAX_AGE_US
 from retention.clock import Clock, is_clock_synchronized
@@ -33,6 +34,7 @@ class Survey:
     oldest_us: dict[str, int] = field(default_factory=dict)
     orphan_bytes: dict[str, int] = field(default_factory=dict)  # by volume
     missing_segments: dict[str, int] = field(default_factory=dict)
+    held: HeldFigures = field(default_factory=HeldFigures)
 
 
 class View:
@@ -72,6 +74,8 @@ class View:
                 )
                 for slot in self._volumes.slots
             ),
+            holds=self.survey.held.count,
+            hold_bytes=self.survey.held.bytes,
             clock_synchronized=is_clock_synchronized(),
             retention_required_s=self.settings.retention.min_days * DAY_S,
         )

@@ -18,6 +18,8 @@ from config.errors import XueliangError
 TEXT_CHARACTERS_MAX = 200
 #: ``camera`` of a hold on every camera, also those that come later.
 EVERY_CAMERA = ""
+#: ``released_by`` of a hold that ended by its term.
+EXPIRY = "expiry"
 
 
 class HoldRefused(XueliangError):
@@ -60,7 +62,7 @@ class Hold:
     def state(self, trusted_us: int | None) -> HoldState:
         """``trusted_us`` is None while time is not trusted: then nothing expires."""
         if self.released_us is not None:
-            return HoldState.RELEASED
+            return HoldState.EXPIRED if self.released_by == EXPIRY else HoldState.RELEASED
         if self.expires_us is not None and trusted_us is not None and self.expires_us <= trusted_us:
             return HoldState.EXPIRED
         return HoldState.ACTIVE if self.asked_us is None else HoldState.RELEASE_ASKED
@@ -159,10 +161,6 @@ def release(hold: Hold | None, by: str, *, two_persons: bool) -> dict[str, Any]:
 def expired(hold: Hold) -> dict[str, Any]:
     """The entry that tells of a hold's end by its own term."""
     return {"event": "released", "id": hold.id, "by": EXPIRY}
-
-
-#: ``released_by`` of a hold that ended by its term.
-EXPIRY = "expiry"
 
 
 def _text(name: str, text: str) -> str:

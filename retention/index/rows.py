@@ -64,6 +64,12 @@ _HOLD = (
     "id, camera, from_us, to_us, case_number, requester, unit, reason, expires_us, added_us,"
     " added_by, asked_us, asked_by, released_us, released_by"
 )
+HELD_BYTES = (
+    "SELECT coalesce(sum(size_bytes), 0) FROM segment INDEXED BY segment_time"
+    " WHERE camera = ? AND start_us > ? AND start_us < ? AND end_us > ?"
+)
+#: No segment is longer: 600 s, and as much again without a key frame.
+SEGMENT_US_MAX = 3600 * 1_000_000
 GAPS = (
     "SELECT camera, start_us, end_us, cause, detail FROM gap"
     " WHERE camera = ? AND start_us < ? AND (end_us IS NULL OR end_us > ?) ORDER BY start_us"
@@ -363,6 +369,12 @@ def tombstones(connection: sqlite3.Connection, camera: str) -> Iterator[Tombston
                 for numbers, before, after in json.loads(row[7])
             ),
         )
+
+
+def held_bytes(connection: sqlite3.Connection, camera: str, from_us: int, to_us: int) -> int:
+    """Size of the segments that the span touches; reads a row of each."""
+    found = connection.execute(HELD_BYTES, (camera, from_us - SEGMENT_US_MAX, to_us, from_us))
+    return int(found.fetchone()[0])
 
 
 def volumes(connection: sqlite3.Connection) -> list[VolumeRow]:

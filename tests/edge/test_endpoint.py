@@ -46,6 +46,8 @@ SNAPSHOT = Snapshot(
     ),
     clock_synchronized=True,
     retention_required_s=90 * 86_400,
+    holds={"active": 2, "released": 0},
+    hold_bytes={"gate-exit": 4711},
 )
 
 
@@ -72,6 +74,8 @@ def test_a_snapshot_is_scraped_in_base_units() -> None:
     assert samples["nvr_recording_coverage_ratio", "1d"] == 0.5
     assert samples["nvr_volume_state", "full"] == 1
     assert samples["nvr_volume_state", "ok"] == 0
+    assert samples["nvr_holds", "active"] == 2
+    assert samples["nvr_hold_bytes", ""] == 4711
     assert samples["nvr_collector_success", ""] == 1
 
 
