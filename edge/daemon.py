@@ -42,7 +42,6 @@ from retention.audit_chain import Action
 from retention.checkpoints import Checkpoints
 from retention.clock import SystemClock, is_clock_synchronized
 from retention.index.errors import IndexUnavailable
-from retention.layout import segment_path
 from retention.model import US_PER_S, ClockState, Segment
 from retention.mp4.boxes import SegmentCorrupt
 from retention.segment_files import facts_at
@@ -425,7 +424,7 @@ def _is_final(opened: Opened, segment: Segment) -> bool:
             continue
         if opened.volumes.is_stuck(segment.volume):
             return False
-        path = segment_path(segment.camera, segment.start_us, segment.number)
+        path = segment.path
         try:
             found = facts_at(slot.path, path, segment.volume).segment
         except (OSError, SegmentCorrupt):
@@ -436,7 +435,7 @@ def _is_final(opened: Opened, segment: Segment) -> bool:
 
 def _new_run() -> NewRun:
     synchronized = is_clock_synchronized()
-    clock = ClockState.SYNCHRONIZED if synchronized else ClockState.UNSYNCHRONIZED
+    clock = ClockState.TRUSTED if synchronized else ClockState.UNTRUSTED
     return NewRun(run=uuid.uuid4().hex, clock=clock)
 
 

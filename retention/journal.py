@@ -7,8 +7,9 @@ each volume a replica: a set of lines, in any order, some perhaps torn; whoever 
 :func:`read_lines` and :func:`longest_chain`.
 
 Kinds: ``key`` (a public key comes into use), ``camera``, ``volume``, ``run``, ``gap``,
-``service``, ``hold``, ``checkpoint`` (segments are chained), ``deletion`` (a tombstone), ``audit``
-(heads of the audit logs); what each of them does to the index is in ``retention.index.entries``.
+``service``, ``time`` (judgements of the host's clock), ``hold``, ``checkpoint`` (segments are
+chained), ``deletion`` (a tombstone), ``audit`` (heads of the audit logs); what each of them does
+to the index is in ``retention.index.entries``.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Kind(StrEnum):
     CHECKPOINT = "checkpoint"
     DELETION = "deletion"
     AUDIT = "audit"
+    TIME = "time"
 
 
 class JournalDamaged(XueliangError):

@@ -25,7 +25,7 @@ from retention.index.entries import add_entries
 from retention.index.formats import run_to_json
 from retention.index.write import IndexWriter, put_alive
 from retention.journal import Entry, Journal, Kind, parse_line
-from retention.model import GAP_MIN_US, US_PER_S, Gap, GapCause, Run
+from retention.model import GAP_MIN_US, US_PER_S, Epoch, Gap, GapCause, Run
 from retention.timeline import timeline
 
 log = logging.getLogger(__name__)
@@ -68,6 +68,8 @@ class Ledger:
         self._uncommitted: deque[Entry] = deque()
         self._unsent: deque[Entry] = deque()
         self._first_seq = self._sent_seq = self._seq_at_alive = journal.head.seq
+        #: The stretch of host time that instants are told in, unless said otherwise.
+        self.epoch = 0
 
     def add_sink(self, sink: Sink, after_seq: int | None = None) -> None:
         """From now on every entry goes there, too.
@@ -111,11 +113,13 @@ class Ledger:
     def camera_commissioned(self, camera: str, at_us: int) -> Future[int]:
         """Footage of ``camera`` is due from now on. The absence of one that comes back is a gap
         with cause ``config``; no effect on one that is in service."""
-        return self._record(Kind.CAMERA, {"event": "commissioned", "camera": camera}, at_us)
+        data = {"event": "commissioned", "camera": camera, "epoch": self.epoch}
+        return self._record(Kind.CAMERA, data, at_us)
 
-    def camera_removed(self, camera: str, at_us: int) -> Future[int]:
+    def camera_removed(self, camera: str, at_us: int, epoch: int | None = None) -> Future[int]:
         """No footage of ``camera`` is due any more."""
-        return self._record(Kind.CAMERA, {"event": "removed", "camera": camera}, at_us)
+        data = {"event": "removed", "camera": camera, "epoch": self._told_in(epoch)}
+        return self._record(Kind.CAMERA, data, at_us)
 
     def volume_attached(self, uuid: str, path: str, at_us: int) -> Future[int]:
         return self._record(Kind.VOLUME, {"uuid": uuid, "path": path}, at_us)
@@ -124,31 +128,51 @@ class Ledger:
         return self._record(Kind.RUN, run_to_json(run), run.start_us)
 
     def gap_opened(
-        self, camera: str, start_us: int, cause: GapCause, detail: str = ""
+        self,
+        camera: str,
+        start_us: int,
+        cause: GapCause,
+        detail: str = "",
+        *,
+        epoch: int | None = None,
     ) -> Future[int]:
-        data = {"event": "opened", "camera": camera, "start_us": start_us}
+        """``epoch``: what ``start_us`` is of, if not of the present one."""
+        data = {"event": "opened", "camera": camera, "start_us": start_us, "epoch": self.epoch}
+        data |= {"start_epoch": self._told_in(epoch)}
         return self._record(
             Kind.GAP, {**data, "cause": cause.value, "detail": _plain(detail)}, start_us
         )
 
-    def gap_closed(self, camera: str, start_us: int, end_us: int) -> Future[int]:
+    def gap_closed(
+        self, camera: str, start_us: int, end_us: int, *, epoch: int | None = None
+    ) -> Future[int]:
         """The gap that began at ``start_us`` ends; one shorter than a second is forgotten."""
         data = {"event": "closed", "camera": camera, "start_us": start_us, "end_us": end_us}
-        return self._record(Kind.GAP, data, end_us)
+        return self._record(Kind.GAP, data | {"epoch": self._told_in(epoch)}, end_us)
 
     def gap(
-        self, camera: str, start_us: int, end_us: int, cause: GapCause, detail: str = ""
+        self,
+        camera: str,
+        start_us: int,
+        end_us: int,
+        cause: GapCause,
+        detail: str = "",
+        *,
+        epoch: int | None = None,
     ) -> Future[int]:
         """A gap that is over already."""
         data = {"event": "gap", "camera": camera, "start_us": start_us, "end_us": end_us}
+        data |= {"epoch": self._told_in(epoch)}
         return self._record(
             Kind.GAP, {**data, "cause": cause.value, "detail": _plain(detail)}, end_us
         )
 
-    def footage_found(self, camera: str, start_us: int, end_us: int, at_us: int) -> Future[int]:
+    def footage_found(
+        self, camera: str, start_us: int, end_us: int, at_us: int, *, epoch: int | None = None
+    ) -> Future[int]:
         """Footage turned up where a gap stood that nobody saw: the gap is cut there."""
         data = {"event": "found", "camera": camera, "start_us": start_us, "end_us": end_us}
-        return self._record(Kind.GAP, data, at_us)
+        return self._record(Kind.GAP, data | {"epoch": self._told_in(epoch)}, at_us)
 
     def segments_chained(
         self,
@@ -203,11 +227,55 @@ class Ledger:
 
     def service_stopped(self, boot_id: str, at_us: int) -> Future[int]:
         """A clean end; the last thing told, when everything is durable."""
-        return self._record(Kind.SERVICE, {"event": "stopped", "boot": boot_id}, at_us)
+        data = {"event": "stopped", "boot": boot_id, "epoch": self.epoch}
+        return self._record(Kind.SERVICE, data, at_us)
 
-    def alive(self, now_us: int) -> None:
-        """``edge`` lives; to be said every few seconds. Also pushes what is held up."""
-        self._index.submit(lambda connection: put_alive(connection, now_us))
+    def time_judged(
+        self, epoch: Epoch, code: str, *, is_trusted: bool, previous_end_us: int | None = None
+    ) -> Future[int]:
+        """A stretch of host time begins, or is judged anew; instants are told in it from now on.
+
+        Args:
+            code: why (``retention.trusted_time.Code``).
+            previous_end_us: where the stretch before it ended, on its own clock.
+        """
+        self.epoch = epoch.id
+        data = {
+            "event": "trusted" if is_trusted else "untrusted",
+            "epoch": epoch.id,
+            "boot": epoch.boot_id,
+            "skew_us": epoch.skew_us,
+            "cause": epoch.cause.value,
+            "code": code,
+            "previous_end_us": previous_end_us,
+        }
+        return self._record(Kind.TIME, data, epoch.start_us)
+
+    def time_confirmed(self, who: str, at_us: int) -> Future[int]:
+        """An administrator says that the host's clock is right."""
+        data = {"event": "confirmed", "epoch": self.epoch, "who": _plain(who)}
+        return self._record(Kind.TIME, data, at_us)
+
+    def epoch_retimed(
+        self, epoch: int, offset_us: int, at_us: int, *, is_estimated: bool
+    ) -> Future[int]:
+        """All that was told in an epoch was ``offset_us`` later in truth."""
+        data = {"event": "retimed", "epoch": epoch, "offset_us": offset_us}
+        return self._record(Kind.TIME, data | {"estimated": is_estimated}, at_us)
+
+    def run_retimed(self, run: str, offset_us: int, at_us: int) -> Future[int]:
+        """The same of one run, where no epoch is known; always an estimate."""
+        data = {"event": "retimed", "run": run, "offset_us": offset_us, "estimated": True}
+        return self._record(Kind.TIME, data, at_us)
+
+    def alive(self, now_us: int, trust: str | None = None) -> None:
+        """``edge`` lives; to be said every few seconds. Also pushes what is held up.
+
+        Args:
+            trust: what has to survive a restart of ``retention.trusted_time``.
+        """
+        alive = rows.Alive(at_us=now_us, epoch=self.epoch)
+        self._index.submit(lambda connection: put_alive(connection, alive, trust))
         with self._lock:
             self._send(self._seq_at_alive)
             self._seq_at_alive = self._journal.head.seq
@@ -235,68 +303,82 @@ class Ledger:
         """
         wanted = list(cameras)
         self.flushed().result()
-        mark, alive_us, known = self._index.submit(
+        mark, alive, known, epochs = self._index.submit(
             lambda connection: (
                 rows.service_mark(connection),
-                rows.alive_us(connection),
+                rows.last_alive(connection),
                 {row.id: row for row in rows.cameras(connection)},
+                rows.epochs(connection),
             )
         ).result()
-        cause = cause_of_absence(mark, boot_id)
-        if mark is not None:
-            alive_us = max(alive_us or 0, mark.at_us)
-        alive_us = None if alive_us is None else min(alive_us, now_us)
+        before = _LastLife(
+            cause=cause_of_absence(mark, boot_id),
+            alive=alive,
+            epochs={one.id: one for one in epochs},
+            now_us=now_us,
+        )
         accounts = {}
         for camera in wanted:
             row = known.get(camera)
             if row is None or row.removed_us is not None:
                 accounts[camera] = self._enter(camera, now_us)
             else:
-                accounts[camera] = self._go_on(row, cause, alive_us, now_us)
+                accounts[camera] = self._go_on(row, before)
         for row in known.values():
             if row.id not in accounts and row.removed_us is None:
-                self._leave(row, cause, alive_us, now_us)
-        self._record(Kind.SERVICE, {"event": "started", "boot": boot_id}, now_us).result()
+                self._leave(row, before)
+        data = {"event": "started", "boot": boot_id, "epoch": self.epoch}
+        self._record(Kind.SERVICE, data, now_us).result()
         return accounts
 
     def _enter(self, camera: str, now_us: int) -> Account:
         self.camera_commissioned(camera, now_us)
         return Account(covered_until_us=now_us, open_gap=None)
 
-    def _go_on(
-        self, row: rows.CameraRow, cause: GapCause, alive_us: int | None, now_us: int
-    ) -> Account:
-        covered_us = self._settle(row, cause, alive_us, now_us)
+    def _go_on(self, row: rows.CameraRow, before: _LastLife) -> Account:
+        covered_us, epoch = self._settle(row, before)
+        now_us, cause = before.now_us, before.cause
+        if not covered_us:  # all that was told of it is of a time that is not known yet
+            return Account(covered_until_us=now_us, open_gap=None, cause=cause)
+        if covered_us > now_us + GAP_MIN_US and not before.is_timed(self.epoch):
+            # The clock is behind what is stored, and its time not believed: an account of its own,
+            # until it is re-timed. What lies between is presumed (rows.presumed_gaps).
+            return Account(covered_until_us=now_us, open_gap=None, cause=cause)
         if now_us - covered_us < GAP_MIN_US:
             return Account(covered_until_us=covered_us, open_gap=None, cause=cause)
-        self.gap_opened(row.id, covered_us, cause)
+        self.gap_opened(row.id, covered_us, cause, epoch=epoch)
         gap = Gap(camera=row.id, start_us=covered_us, end_us=None, cause=cause)
         return Account(covered_until_us=covered_us, open_gap=gap)
 
-    def _leave(
-        self, row: rows.CameraRow, cause: GapCause, alive_us: int | None, now_us: int
-    ) -> None:
+    def _leave(self, row: rows.CameraRow, before: _LastLife) -> None:
         """A camera that the settings do not name any more: due until the service last ran."""
-        covered_us = self._settle(row, cause, alive_us, now_us)
-        self.camera_removed(row.id, covered_us)
+        covered_us, epoch = self._settle(row, before)
+        self.camera_removed(row.id, covered_us or before.now_us, epoch)
 
-    def _settle(
-        self, row: rows.CameraRow, cause: GapCause, alive_us: int | None, now_us: int
-    ) -> int:
+    def _settle(self, row: rows.CameraRow, before: _LastLife) -> tuple[int, int]:
         """Close what the last life left open, and account for footage that died in its RAM while
-        later gaps were told already; until when the camera is accounted for."""
-        standing = self._index.submit(lambda connection: _standing(connection, row.id)).result()
-        covered_us = max(row.commissioned_us, standing.newest_us or 0, standing.gap_end_us or 0)
-        for start_us, footage_us in standing.open_gaps:
+        later gaps were told already; until when the camera is accounted for, and in which epoch
+        that is: the present one if it goes on, else true time."""
+        epoch = self.epoch if before.goes_on(self.epoch) else 0
+        standing = self._index.submit(
+            lambda connection: _standing(connection, row.id, epoch)
+        ).result()
+        covered_us = standing.covered_us or (before.epochs[epoch].start_us if epoch else 0)
+        for gap in standing.open_gaps:
             # It ended where footage begins behind it, else it lasted as long as anybody saw.
-            end_us = footage_us if footage_us is not None else max(alive_us or 0, start_us)
-            end_us = min(end_us, max(now_us, start_us))
-            self.gap_closed(row.id, start_us, end_us)
-            covered_us = max(covered_us, end_us if end_us - start_us >= GAP_MIN_US else 0)
+            start_us = gap.start_us
+            seen_us = before.alive_in(gap.epoch) or 0
+            end_us = max(seen_us, start_us) if gap.footage_us is None else gap.footage_us
+            if before.is_timed(gap.epoch) and before.is_timed(self.epoch):
+                end_us = min(end_us, max(before.now_us, start_us))
+            told_in = 0 if before.is_timed(gap.epoch) else gap.epoch
+            self.gap_closed(row.id, start_us, end_us, epoch=told_in)
+            if told_in == epoch:
+                covered_us = max(covered_us, end_us if end_us - start_us >= GAP_MIN_US else 0)
         for hole in self._unexplained(row, covered_us):
             assert hole.end_us is not None
-            self.gap(row.id, hole.start_us, hole.end_us, cause)
-        return covered_us
+            self.gap(row.id, hole.start_us, hole.end_us, before.cause, epoch=epoch)
+        return covered_us, epoch
 
     def _unexplained(self, row: rows.CameraRow, until_us: int) -> list[Gap]:
         from_us = max(row.commissioned_us, until_us - LOOK_BACK_US)
@@ -308,12 +390,16 @@ class Ledger:
                 rows.gaps(connection, row.id, from_us, until_us),
                 from_us,
                 until_us,
+                rows.presumed_gaps(connection, row.id, from_us, until_us),
             )
             return [gap for gap in line.gaps if gap.cause is GapCause.UNKNOWN]
 
         return self._index.submit(query).result()
 
     # Inside --------------------------------------------------------------------------------
+
+    def _told_in(self, epoch: int | None) -> int:
+        return self.epoch if epoch is None else epoch
 
     def _record(self, kind: Kind, data: Mapping[str, Any], at_us: int) -> Future[int]:
         with self._lock:
@@ -372,31 +458,109 @@ def cause_of_absence(mark: rows.ServiceMark | None, boot_id: str) -> GapCause:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _LastLife:
+    """How the service ended, in terms of the stretches of host time."""
+
+    cause: GapCause
+    alive: rows.Alive | None
+    epochs: Mapping[int, Epoch]
+    now_us: int
+
+    def is_timed(self, epoch: int) -> bool:
+        """Whether instants of an epoch are, or can be told as, true time."""
+        known = self.epochs.get(epoch)
+        return known is None or known.offset_us is not None
+
+    def goes_on(self, epoch: int) -> bool:
+        """Whether the present stretch of untrusted time is the one that the last life ended in."""
+        last = None if self.alive is None else self.alive.epoch
+        return not self.is_timed(epoch) and last == epoch
+
+    def alive_in(self, epoch: int) -> int | None:
+        """Until when the last life lived, as instants of ``epoch`` are stored."""
+        known = self.epochs.get(epoch)
+        end_us = None if known is None else known.end_us
+        if self.alive is not None and (end_us is None or epoch == self.alive.epoch):
+            end_us = self.alive.at_us
+        offset_us = 0 if known is None else known.offset_us or 0
+        return None if end_us is None else end_us + offset_us
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OpenGap:
+    start_us: int
+    epoch: int
+    footage_us: int | None  # where footage begins behind it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Standing:
-    newest_us: int | None
-    gap_end_us: int | None
-    open_gaps: tuple[tuple[int, int | None], ...]  # start, and where footage begins behind it
+    covered_us: int
+    open_gaps: tuple[_OpenGap, ...]
 
 
-def _standing(connection: sqlite3.Connection, camera: str) -> _Standing:
-    ends = "SELECT max(end_us) FROM gap WHERE camera = ?"
+# ruff: noqa: S608 - statements are put together from constants of this module only
+
+
+def _comparable(column: str) -> str:
+    return (
+        f"({column} = ?2 OR (?2 = 0 AND NOT EXISTS"
+        f" (SELECT 1 FROM epoch WHERE epoch.id = {column} AND epoch.offset_us IS NULL)))"
+    )
+
+
+#: Until when a camera is accounted for in one epoch, or (0) in true time: by its beginning, by what
+#: is there, and by what is told to be missing.
+_COVERED = (
+    f"SELECT commissioned_us FROM camera WHERE id = ?1 AND {_comparable('commissioned_epoch')}",
+    (
+        "SELECT max(end_us) FROM (SELECT segment.end_us AS end_us FROM segment LEFT JOIN run"
+        " USING (run) WHERE segment.camera = ?1 AND (run.epoch = ?2 OR (?2 = 0 AND"
+        " (run.run IS NULL OR run.offset_us IS NOT NULL))) ORDER BY segment.start_us DESC LIMIT 4)"
+    ),
+    f"SELECT max(end_us) FROM gap WHERE camera = ?1 AND {_comparable('end_epoch')}",
+)
+_OPEN_GAPS = (
+    "SELECT start_us, start_epoch FROM gap WHERE camera = ? AND end_us IS NULL ORDER BY start_us"
+)
+
+
+def _standing(connection: sqlite3.Connection, camera: str, epoch: int) -> _Standing:
+    ends = [connection.execute(query, (camera, epoch)).fetchone() for query in _COVERED]
+    found = connection.execute(_OPEN_GAPS, (camera,)).fetchall()
     return _Standing(
-        newest_us=rows.newest_us(connection, camera),
-        gap_end_us=connection.execute(ends, (camera,)).fetchone()[0],
+        covered_us=max((end[0] for end in ends if end and end[0]), default=0),
         open_gaps=tuple(
-            (gap.start_us, _footage_after(connection, camera, gap.start_us))
-            for gap in rows.open_gaps(connection, camera)
+            _OpenGap(
+                start_us=start_us,
+                epoch=gap_epoch,
+                footage_us=_footage_after(connection, camera, start_us, gap_epoch),
+            )
+            for start_us, gap_epoch in found
         ),
     )
 
 
-def _footage_after(connection: sqlite3.Connection, camera: str, at_us: int) -> int | None:
+def _footage_after(
+    connection: sqlite3.Connection, camera: str, at_us: int, epoch: int
+) -> int | None:
     """Where footage begins again behind an instant at which there was none."""
     segment = rows.segment_at(connection, camera, at_us)
-    if segment is None or segment.start_us >= at_us:
-        return None if segment is None else segment.start_us
+    if segment is None or not _is_on_clock_of(connection, segment.run, epoch):
+        return None
+    if segment.start_us >= at_us:
+        return segment.start_us
     starts = [entry.start_us for entry in segment.fragments if entry.end_us > at_us]
     return max(at_us, starts[0]) if starts else segment.end_us
+
+
+def _is_on_clock_of(connection: sqlite3.Connection, run: str, epoch: int) -> bool:
+    """Whether instants of a run and of an epoch can be compared."""
+    own = rows.untimed_epoch(connection, run)
+    if own is not None:
+        return own == epoch
+    row = connection.execute("SELECT offset_us FROM epoch WHERE id = ?", (epoch,)).fetchone()
+    return row is None or row[0] is not None
 
 
 def _plain(text: str) -> str:

@@ -6,8 +6,10 @@ integer microseconds, named ``duration_us``; spans are half open, ``[start_us, e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from retention.layout import segment_path
 
 US_PER_S = 1_000_000
 
@@ -64,10 +66,19 @@ class EndReason(StrEnum):
 
 
 class ClockState(StrEnum):
-    """What was known of the host clock when a run began."""
+    """Whether the host's time was trusted when a run began (``retention.trusted_time``).
 
-    SYNCHRONIZED = "synchronized"
-    UNSYNCHRONIZED = "unsynchronized"
+    Instants of an untrusted run are the host's all the same; what has to be added to them is told
+    in the journal once that is known (kind ``time``, event ``retimed``).
+    """
+
+    TRUSTED = "trusted"
+    UNTRUSTED = "untrusted"
+
+    @classmethod
+    def _missing_(cls, value: object) -> ClockState | None:
+        """What files said before time was judged: whether NTP disciplined the clock."""
+        return {"synchronized": cls.TRUSTED, "unsynchronized": cls.UNTRUSTED}.get(str(value))
 
 
 class SegmentState(StrEnum):
@@ -186,6 +197,29 @@ class Segment:
     end_reason: EndReason | None  # None while open
     digest: bytes  # retention.digest, 32 bytes; empty while open
     fragments: tuple[FragmentEntry, ...] = ()
+    #: What re-timing has added to every instant above; the file's own are without it.
+    offset_us: int = 0
+
+    @property
+    def path(self) -> str:
+        """Where its file stands on its volume: its name is for ever the one it was given."""
+        return segment_path(self.camera, self.start_us - self.offset_us, self.number)
+
+    def retimed(self, offset_us: int) -> Segment:
+        """The same with ``offset_us`` added to the file's own instants (0: as the file says)."""
+        by_us = offset_us - self.offset_us
+        if not by_us:
+            return self
+        return replace(
+            self,
+            start_us=self.start_us + by_us,
+            end_us=self.end_us + by_us,
+            offset_us=offset_us,
+            fragments=tuple(
+                replace(entry, start_us=entry.start_us + by_us, end_us=entry.end_us + by_us)
+                for entry in self.fragments
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +231,28 @@ class Run:
     start_us: int
     clock: ClockState
     format: MediaFormat
+    #: The stretch of host time that it was recorded in; None where only its file tells of it.
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """A stretch of host time without a step, under one judgement (``retention.trusted_time``).
+
+    Every instant that the ledger is told belongs to one; epoch 0 is true time.
+    """
+
+    id: int  # rises by one, for ever
+    boot_id: str
+    skew_us: int  # UTC minus CLOCK_MONOTONIC in it
+    start_us: int  # on the clock as it went then, like all of its instants
+    #: Why footage may be missing before it: a step, or what ended the service.
+    cause: GapCause
+    #: Its last instant; None while it lasts.
+    end_us: int | None = None
+    #: What has to be added to its instants; None while nobody knows. 0 if it was trusted.
+    offset_us: int | None = None
+    is_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

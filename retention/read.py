@@ -11,7 +11,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,7 +19,6 @@ from typing import Self
 from config.errors import Retry, XueliangError
 from retention.index import rows
 from retention.index.read import Index
-from retention.layout import segment_path
 from retention.model import (
     GAP_MIN_US,
     US_PER_S,
@@ -114,12 +113,13 @@ class Store:
         """Every camera that footage was ever due of."""
         return self._index.read(lambda connection: [row.id for row in rows.cameras(connection)])
 
-    def newest(self, camera: str) -> int | None:
-        """End of the newest durable footage, UTC microseconds."""
-        return self._index.read(lambda connection: rows.newest_us(connection, camera))
+    def newest(self, camera: str, until_us: int = rows.FAR_US) -> int | None:
+        """End of the newest durable footage, UTC microseconds; of what begins at ``until_us`` at
+        the latest, for a clock that was wrong may have left footage of the future."""
+        return self._index.read(lambda connection: rows.newest_us(connection, camera, until_us))
 
     def oldest(self, camera: str) -> int | None:
-        """Start of the oldest footage kept, UTC microseconds."""
+        """Start of the oldest footage kept whose time is known, UTC microseconds."""
         return self._index.read(lambda connection: rows.oldest_us(connection, camera))
 
     def locate(self, camera: str, at_us: int) -> Segment | None:
@@ -139,7 +139,7 @@ class Store:
         """
 
         def query(connection: sqlite3.Connection) -> Timeline:
-            known = _known(connection, camera)
+            known = _known(connection, camera, now_us)
             low_us, high_us = _due(known, from_us, min(to_us, now_us))
             tail: list[Gap] = []
             if self._is_edge_running(known, now_us):
@@ -152,6 +152,7 @@ class Store:
                 [*rows.gaps(connection, camera, low_us, high_us), *tail],
                 low_us,
                 high_us,
+                rows.presumed_gaps(connection, camera, low_us, high_us),
             )
 
         return self._index.read(query)
@@ -212,6 +213,8 @@ class Store:
                     units = _units(file, segment, header, entry)
                     is_broken = units is None
                     for unit in units or ():
+                        if segment.offset_us:
+                            unit = replace(unit, pts_us=unit.pts_us + segment.offset_us)
                         if to_us is None or unit.pts_us < to_us:
                             yield StoredUnit(format=header.format, run=header.run, unit=unit)
                 skip = len(segment.fragments)
@@ -232,9 +235,7 @@ class Store:
     def _open(self, segment: Segment) -> int | None:
         if not segment.fragments:
             return None
-        path = self._root(segment.volume) / segment_path(
-            segment.camera, segment.start_us, segment.number
-        )
+        path = self._root(segment.volume) / segment.path
         try:
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -268,13 +269,14 @@ def is_edge_running(state_dir: Path) -> bool:
     return False
 
 
-def _known(connection: sqlite3.Connection, camera: str) -> _Known:
-    ends = "SELECT max(end_us) FROM gap WHERE camera = ?"
+def _known(connection: sqlite3.Connection, camera: str, now_us: int) -> _Known:
+    until_us = now_us + US_PER_S  # what a clock that was wrong told of the future is no account
+    ends = "SELECT max(end_us) FROM gap WHERE camera = ? AND end_us <= ?"
     return _Known(
         camera=rows.camera(connection, camera),
         oldest_us=rows.oldest_us(connection, camera),
-        newest_us=rows.newest_us(connection, camera),
-        gap_end_us=connection.execute(ends, (camera,)).fetchone()[0],
+        newest_us=rows.newest_us(connection, camera, until_us),
+        gap_end_us=connection.execute(ends, (camera, until_us)).fetchone()[0],
         has_open_gap=bool(rows.open_gaps(connection, camera)),
         mark=rows.service_mark(connection),
         alive_us=rows.alive_us(connection),

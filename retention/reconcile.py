@@ -27,11 +27,20 @@ log = logging.getLogger(__name__)
 
 HOUR_US = 3_600_000_000
 
+#: By what the files are called; re-timing does not rename them.
 _ROWS_OF_HOUR = (
-    "SELECT number, start_us FROM segment WHERE camera = ? AND start_us >= ? AND start_us < ?"
-    " AND volume = ?"
+    "SELECT number, start_us FROM segment WHERE camera = ?1 AND start_us >= ?2 AND start_us < ?3"
+    " AND volume = ?4 AND offset_us = 0 UNION ALL"
+    " SELECT number, start_us - offset_us FROM segment WHERE camera = ?1"
+    " AND start_us - offset_us >= ?2 AND start_us - offset_us < ?3 AND volume = ?4"
+    " AND offset_us <> 0"
 )
-_NEXT_START = "SELECT min(start_us) FROM segment WHERE camera = ? AND start_us >= ?"
+_NEXT_START = (
+    "SELECT min(at) FROM (SELECT min(start_us) AS at FROM segment WHERE camera = ?1"
+    " AND start_us >= ?2 AND offset_us = 0 UNION ALL"
+    " SELECT min(start_us - offset_us) FROM segment WHERE camera = ?1"
+    " AND start_us - offset_us >= ?2 AND offset_us <> 0)"
+)
 
 
 @dataclass(slots=True, kw_only=True)

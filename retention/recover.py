@@ -30,7 +30,6 @@ from retention.index import rows
 from retention.index.entries import UNSEEN_CAUSES
 from retention.index.read import Index
 from retention.index.write import IndexWriter, drop_segment, put_segment
-from retention.layout import segment_path
 from retention.ledger import Ledger
 from retention.model import EndReason, GapCause, Run, Segment, SegmentState
 from retention.mp4.boxes import SegmentCorrupt
@@ -207,7 +206,7 @@ class SegmentRecovery:
                 else:
                     self._leave(path, str(error))
                 return
-            if row is not None and (row.run, row.start_us) != (
+            if row is not None and (row.run, row.start_us - row.offset_us) != (
                 facts.segment.run,
                 facts.segment.start_us,
             ):
@@ -239,7 +238,13 @@ class SegmentRecovery:
         if any(gap.cause is GapCause.FOOTAGE_LOST for gap in told):
             return  # an earlier start found it
         self.result.lost += len(lost)
-        self._ledger.gap(row.camera, lost[0].start_us, lost[-1].end_us, GapCause.FOOTAGE_LOST)
+        self._ledger.gap(
+            row.camera,
+            lost[0].start_us,
+            lost[-1].end_us,
+            GapCause.FOOTAGE_LOST,
+            epoch=self._epoch_of(row.run),
+        )
 
     def _seal(self, file: SegmentFile, facts: FileFacts, row: Segment | None) -> None:
         segment, scanned = facts.segment, facts.scanned
@@ -293,6 +298,7 @@ class SegmentRecovery:
     def _is_elsewhere(self, segment: Segment, known: int) -> bool:
         """Whether all that follows the durable mark was recorded a second time, on another volume,
         because this one hung; then the second time counts."""
+        segment = segment.retimed(self._offset_us(segment.run))
         rest = segment.fragments[known:]
         if not known or not rest:
             return False
@@ -322,6 +328,7 @@ class SegmentRecovery:
 
     def _tell_gaps(self, segment: Segment, row: Segment | None) -> None:
         """Footage that an unseen gap lies over was not lost."""
+        segment = segment.retimed(self._offset_us(segment.run))
         found = segment.fragments[len(row.fragments) if row is not None else 0 :]
         if not found:
             return
@@ -330,12 +337,25 @@ class SegmentRecovery:
             lambda connection: rows.gaps(connection, segment.camera, start_us, end_us)
         )
         if any(gap.cause in UNSEEN_CAUSES for gap in gaps):
-            self._ledger.footage_found(segment.camera, start_us, end_us, self._now_us)
+            epoch = self._epoch_of(segment.run)
+            self._ledger.footage_found(segment.camera, start_us, end_us, self._now_us, epoch=epoch)
+
+    def _offset_us(self, run: str) -> int:
+        """What re-timing has added to the instants in a run's files."""
+        return self._reader.read(lambda connection: rows.run_offset_us(connection, run)) or 0
+
+    def _epoch_of(self, run: str) -> int:
+        """The epoch of instants that the index gives for a run: true time once it is timed."""
+        found = self._reader.read(lambda connection: rows.untimed_epoch(connection, run))
+        return found or 0
 
     def _drop(self, row: Segment, why: str) -> None:
         if row.fragments:
             self.result.lost += len(row.fragments)
-            self._ledger.gap(row.camera, row.start_us, row.end_us, GapCause.FOOTAGE_LOST, why)
+            epoch = self._epoch_of(row.run)
+            self._ledger.gap(
+                row.camera, row.start_us, row.end_us, GapCause.FOOTAGE_LOST, why, epoch=epoch
+            )
             log.error("footage_lost", extra={"camera": row.camera, "number": row.number})
         self._pending.append(
             self._index.submit(lambda connection: drop_segment(connection, row.camera, row.number))
@@ -371,7 +391,7 @@ class SegmentRecovery:
         return self._reader.read(lambda connection: rows.segment(connection, camera, number))
 
     def _path_of(self, row: Segment) -> str:
-        return segment_path(row.camera, row.start_us, row.number)
+        return row.path
 
     def _sync_folders(self, path: str, *, again: bool = False) -> None:
         """The names that lead to a file may be as young as the file itself."""

@@ -26,7 +26,6 @@ from retention.index.errors import IndexUnavailable
 from retention.index.read import Index
 from retention.index.write import connect_for_writing, put_segment
 from retention.journal import Entry, authentic, longest_chain
-from retention.layout import segment_path
 from retention.model import Segment, SegmentState
 from retention.mp4.boxes import SegmentCorrupt
 from retention.replica import read_replica
@@ -39,6 +38,7 @@ log = logging.getLogger(__name__)
 LEDGER_TABLES = (
     "camera",
     "volume",
+    "epoch",
     "run",
     "gap",
     "hold",
@@ -47,6 +47,8 @@ LEDGER_TABLES = (
     "journal",
     "meta",
 )
+#: What only a living edge knows.
+_OF_THE_LIVING = (("meta", "alive_us"), ("meta", "alive_epoch"), ("meta", "trust"))
 #: So long the replicas may lag behind a living index: a group's sync, on a slow disk.
 REPLICA_LAG_S = 15.0
 _BATCH_ROWS = 500
@@ -221,7 +223,7 @@ def ledger_rows(
         table: {
             _key(table, row): row
             for row in connection.execute(f"SELECT * FROM {table}")  # noqa: S608 - constants
-            if (table, row[0]) != ("meta", "alive_us")
+            if (table, row[0]) not in _OF_THE_LIVING
         }
         for table in tables
     }
@@ -324,9 +326,10 @@ def _again(
     known = index_row or file_row
     if known is None or known.volume not in roots:
         return file_row
-    path = segment_path(known.camera, known.start_us, known.number)
+    offset_us = 0 if file_row is None else file_row.offset_us
     try:
-        return facts_at(roots[known.volume], path, known.volume).segment
+        found = facts_at(roots[known.volume], known.path, known.volume).segment
+        return found.retimed(offset_us)
     except FileNotFoundError:
         return None
     except SegmentCorrupt:

@@ -4,7 +4,8 @@ The law: spans and gaps partition ``[from_us, to_us)``. A hole between segments 
 ``GAP_MIN_US`` long, with the cause of the gap row that lies over it, else ``unknown``; a shorter
 hole counts as recorded. A gap row wins over a segment: it may tell of a hole inside one; but where
 footage was deleted, what is still there (of another run, on a clock that was set back) wins over
-the row that tells of the deletion.
+the row that tells of the deletion. A presumed gap only
+names the cause of a hole that nothing else explains.
 """
 
 from __future__ import annotations
@@ -51,7 +52,12 @@ class Timeline:
 
 
 def timeline(
-    camera: str, stretches: Iterable[Stretch], gaps: Iterable[Gap], from_us: int, to_us: int
+    camera: str,
+    stretches: Iterable[Stretch],
+    gaps: Iterable[Gap],
+    from_us: int,
+    to_us: int,
+    presumed: Iterable[Gap] = (),
 ) -> Timeline:
     """Partition ``[from_us, to_us)`` into recorded spans and gaps.
 
@@ -60,16 +66,16 @@ def timeline(
             after the window should be among them, else a short hole at its edge is a gap.
         gaps: the ledger's rows; one without an end lasts to the end of the window. Where two
             overlap, the one that starts later speaks.
+        presumed: causes of holes that neither of both explains, the same way.
     """
     if to_us <= from_us:
         return Timeline(camera=camera, from_us=from_us, to_us=from_us, spans=(), gaps=())
     # A little wider than asked, so that an edge does not change what a short hole counts as.
     low_us, high_us = from_us - GAP_MIN_US, to_us + GAP_MIN_US
     spans = _clipped(union(stretches), low_us, high_us)
-    rows = sorted(
-        (_closed(gap, high_us) for gap in gaps if gap.start_us < high_us), key=_start_of_gap
-    )
-    pieces = list(_pieces(camera, spans, rows, low_us, high_us))
+    rows = _in_order(gaps, high_us)
+    presumptions = [row for row in _in_order(presumed, high_us) if (row.end_us or 0) > low_us]
+    pieces = list(_pieces(camera, spans, rows, presumptions, low_us, high_us))
     pieces = [_clip(piece, from_us, to_us) for piece in _merged(_explain_slivers(pieces))]
     pieces = [piece for piece in pieces if piece.start_us < piece.end_us]
     return Timeline(
@@ -121,6 +127,11 @@ def _start_of_gap(gap: Gap) -> int:
     return gap.start_us
 
 
+def _in_order(gaps: Iterable[Gap], high_us: int) -> list[Gap]:
+    closed = (_closed(gap, high_us) for gap in gaps if gap.start_us < high_us)
+    return sorted(closed, key=_start_of_gap)
+
+
 def _closed(gap: Gap, high_us: int) -> Gap:
     return gap if gap.end_us is not None else replace(gap, end_us=high_us)
 
@@ -134,13 +145,18 @@ def _clipped(spans: Iterable[Span], low_us: int, high_us: int) -> list[Span]:
 
 
 def _pieces(
-    camera: str, spans: Sequence[Span], rows: Sequence[Gap], low_us: int, high_us: int
+    camera: str,
+    spans: Sequence[Span],
+    rows: Sequence[Gap],
+    presumptions: Sequence[Gap],
+    low_us: int,
+    high_us: int,
 ) -> Iterator[_Piece]:
     """Elementary pieces between all edges, in order: who speaks for each of them."""
     edges = {low_us, high_us}
     for span in spans:
         edges |= {span.start_us, span.end_us}
-    for row in rows:
+    for row in [*rows, *presumptions]:
         assert row.end_us is not None
         edges |= {min(max(row.start_us, low_us), high_us), min(max(row.end_us, low_us), high_us)}
     ordered = sorted(edges)
@@ -165,7 +181,10 @@ def _pieces(
             row = (speaking or deleted)[0][2]
             yield _absent(camera, start_us, end_us, row.cause, row.detail, is_recorded_row=True)
         else:
-            yield _absent(camera, start_us, end_us, GapCause.UNKNOWN, "", is_recorded_row=False)
+            over = [row for row in presumptions if row.start_us <= start_us < (row.end_us or 0)]
+            cause, detail = (over[-1].cause, over[-1].detail) if over else (GapCause.UNKNOWN, "")
+            is_known = bool(over)
+            yield _absent(camera, start_us, end_us, cause, detail, is_recorded_row=is_known)
 
 
 def _absent(

@@ -39,7 +39,7 @@ from retention.journal import (
     public_key_of,
     verify,
 )
-from retention.layout import hour_folder, parse_segment_path, segment_path
+from retention.layout import hour_folder, parse_segment_path
 from retention.model import Segment, SegmentState
 from retention.reindex import LEDGER_TABLES, ledger_rows
 from retention.replica import parts_of
@@ -453,7 +453,7 @@ _YEAR_9999_US = 253_402_300_799_999_999
 
 
 def _path(row: Segment) -> str:
-    return segment_path(row.camera, row.start_us, row.number)
+    return row.path
 
 
 def check_file(

@@ -16,9 +16,14 @@ from typing import Any
 from retention.chain import count_of
 from retention.index.formats import format_to_json, run_from_json
 from retention.journal import FIRST_PREV, Entry, Kind, parse_line
-from retention.model import GAP_MIN_US, GapCause
+from retention.model import GAP_MIN_US, US_PER_S, ClockState, GapCause
 
 log = logging.getLogger(__name__)
+
+#: Segments of a run are looked for so far around what is known of it: adopted ones may be earlier
+#: than the one that told of it, and one lasts at most minutes.
+_AROUND_US = 86_400 * US_PER_S
+_FAR_US = 1 << 60
 
 #: Gaps that footage found later takes away: nobody saw a camera fail then.
 UNSEEN_CAUSES = (
@@ -62,19 +67,28 @@ def _only_journal(connection: sqlite3.Connection, data: Any, at_us: int) -> None
 
 
 def _camera(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
-    camera = data["camera"]
-    row = connection.execute("SELECT removed_us FROM camera WHERE id = ?", (camera,)).fetchone()
+    camera, epoch = data["camera"], data.get("epoch", 0)
+    at_us += _offset_us(connection, epoch)
+    row = connection.execute(
+        "SELECT removed_us, removed_epoch FROM camera WHERE id = ?", (camera,)
+    ).fetchone()
     if data["event"] == "commissioned" and row is None:
-        connection.execute("INSERT INTO camera VALUES (?, ?, NULL)", (camera, at_us))
+        connection.execute(
+            "INSERT INTO camera (id, commissioned_us, commissioned_epoch) VALUES (?, ?, ?)",
+            (camera, at_us, epoch),
+        )
     elif data["event"] == "commissioned" and row[0] is not None:
         connection.execute("UPDATE camera SET removed_us = NULL WHERE id = ?", (camera,))
         if at_us - row[0] >= GAP_MIN_US:
-            _put_gap(connection, (camera, row[0], at_us, GapCause.CONFIG, ""))
+            _put_gap(connection, (camera, row[0], at_us, GapCause.CONFIG, "", row[1], epoch))
     elif data["event"] == "removed":
         open_gaps = "SELECT start_us FROM gap WHERE camera = ? AND end_us IS NULL"
         for (start_us,) in connection.execute(open_gaps, (camera,)).fetchall():
-            _close_gap(connection, camera, start_us, at_us)
-        connection.execute("UPDATE camera SET removed_us = ? WHERE id = ?", (at_us, camera))
+            _close_gap(connection, camera, start_us, at_us, epoch)
+        connection.execute(
+            "UPDATE camera SET removed_us = ?, removed_epoch = ? WHERE id = ?",
+            (at_us, epoch, camera),
+        )
 
 
 def _volume(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
@@ -87,43 +101,68 @@ def _volume(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
 def _run(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
     run = run_from_json(data)
     text = json.dumps(format_to_json(run.format), sort_keys=True, separators=(",", ":"))
-    connection.execute(
-        "INSERT INTO run VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (run.run, run.camera, run.start_us, run.clock.value, text),
+    offset_us = 0 if run.clock is ClockState.TRUSTED else None
+    if run.epoch is not None:
+        found = connection.execute("SELECT offset_us FROM epoch WHERE id = ?", (run.epoch,))
+        offset_us = (found.fetchone() or (offset_us,))[0]
+    added = connection.execute(
+        "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (run.run, run.camera, run.start_us, run.clock.value, text, run.epoch, offset_us),
     )
+    if added.rowcount and offset_us:
+        _shift_segments(connection, run.run, offset_us)
 
 
 def _gap(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
-    camera, start_us = data["camera"], data["start_us"]
+    camera, epoch = data["camera"], data.get("epoch", 0)
+    start_epoch = data.get("start_epoch", epoch)
+    told_us = data["start_us"]
+    start_us = told_us + _offset_us(connection, start_epoch)
+    end_us = data.get("end_us")
+    if end_us is not None:
+        end_us += _offset_us(connection, epoch)
     if data["event"] == "opened":
-        _put_gap(connection, (camera, start_us, None, GapCause(data["cause"]), data["detail"]))
+        cause = GapCause(data["cause"])
+        _put_gap(connection, (camera, start_us, None, cause, data["detail"], start_epoch, epoch))
     elif data["event"] == "closed":
-        _close_gap(connection, camera, start_us, data["end_us"])
+        _close_gap(connection, camera, start_us, end_us, epoch)
     elif data["event"] == "gap":
-        if data["end_us"] - start_us >= GAP_MIN_US:
+        if end_us - start_us >= GAP_MIN_US:
             cause = GapCause(data["cause"])
-            _put_gap(connection, (camera, start_us, data["end_us"], cause, data["detail"]))
+            row = (camera, start_us, end_us, cause, data["detail"], start_epoch, epoch)
+            _put_gap(connection, row)
     elif data["event"] == "found":
-        _cut_gaps(connection, camera, start_us, data["end_us"])
+        _cut_gaps(connection, camera, start_us, end_us)
+
+
+def _offset_us(connection: sqlite3.Connection, epoch: int) -> int:
+    """What stored instants of an epoch have more than told ones."""
+    row = connection.execute("SELECT offset_us FROM epoch WHERE id = ?", (epoch,)).fetchone()
+    return 0 if row is None or row[0] is None else int(row[0])
 
 
 def _put_gap(connection: sqlite3.Connection, row: tuple[Any, ...]) -> None:
     connection.execute(
-        "INSERT INTO gap VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
-        " SET end_us = excluded.end_us, cause = excluded.cause, detail = excluded.detail",
+        "INSERT INTO gap (camera, start_us, end_us, cause, detail, start_epoch, end_epoch)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET end_us = excluded.end_us,"
+        " cause = excluded.cause, detail = excluded.detail, start_epoch = excluded.start_epoch,"
+        " end_epoch = excluded.end_epoch",
         row,
     )
 
 
-def _close_gap(connection: sqlite3.Connection, camera: str, start_us: int, end_us: int) -> None:
+def _close_gap(
+    connection: sqlite3.Connection, camera: str, start_us: int, end_us: int, epoch: int
+) -> None:
     """A gap that turns out shorter than a second never was one.
 
-    Where found footage has moved the gap's start (:func:`_cut_gaps`), the open gap behind it is
-    the one that ends.
+    Where found footage has moved the gap's start (:func:`_cut_gaps`), or re-timing has, the open
+    gap there is the one that ends.
     """
     row = connection.execute(
-        "SELECT start_us FROM gap WHERE camera = ?1 AND"
-        " (start_us = ?2 OR (start_us > ?2 AND end_us IS NULL)) ORDER BY start_us LIMIT 1",
+        "SELECT start_us FROM gap WHERE camera = ?1 AND (start_us = ?2 OR (end_us IS NULL AND"
+        " (start_us > ?2 OR start_epoch IN (SELECT id FROM epoch WHERE offset_us <> 0))))"
+        " ORDER BY start_us <> ?2, start_us LIMIT 1",
         (camera, start_us),
     ).fetchone()
     if row is None:
@@ -132,31 +171,34 @@ def _close_gap(connection: sqlite3.Connection, camera: str, start_us: int, end_u
         connection.execute("DELETE FROM gap WHERE camera = ? AND start_us = ?", (camera, row[0]))
     else:
         connection.execute(
-            "UPDATE gap SET end_us = ? WHERE camera = ? AND start_us = ?", (end_us, camera, row[0])
+            "UPDATE gap SET end_us = ?, end_epoch = ? WHERE camera = ? AND start_us = ?",
+            (end_us, epoch, camera, row[0]),
         )
 
 
 def _cut_gaps(connection: sqlite3.Connection, camera: str, start_us: int, end_us: int) -> None:
     """Footage of ``[start_us, end_us)`` was found: no unseen gap lies over it any more."""
     rows = connection.execute(
-        "SELECT start_us, end_us, cause, detail FROM gap WHERE camera = ? AND start_us < ?"
-        " AND (end_us IS NULL OR end_us > ?) ORDER BY start_us",
+        "SELECT start_us, end_us, cause, detail, start_epoch, end_epoch FROM gap"
+        " WHERE camera = ? AND start_us < ? AND (end_us IS NULL OR end_us > ?) ORDER BY start_us",
         (camera, end_us, start_us),
     ).fetchall()
-    for gap_start_us, gap_end_us, cause, detail in rows:
+    for gap_start_us, gap_end_us, cause, detail, start_epoch, end_epoch in rows:
         if cause not in UNSEEN_CAUSES:
             continue
         connection.execute(
             "DELETE FROM gap WHERE camera = ? AND start_us = ?", (camera, gap_start_us)
         )
+        said = (cause, detail, start_epoch, end_epoch)
         if start_us - gap_start_us >= GAP_MIN_US:
-            _put_gap(connection, (camera, gap_start_us, start_us, cause, detail))
+            _put_gap(connection, (camera, gap_start_us, start_us, *said))
         if gap_end_us is None or gap_end_us - end_us >= GAP_MIN_US:
-            _put_gap(connection, (camera, end_us, gap_end_us, cause, detail))
+            _put_gap(connection, (camera, end_us, gap_end_us, *said))
 
 
 def _service(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
     value = {"event": str(data["event"]), "boot": str(data["boot"]), "at_us": at_us}
+    value["epoch"] = int(data.get("epoch", 0))
     connection.execute(
         "INSERT INTO meta VALUES ('service', ?) ON CONFLICT DO UPDATE SET value = excluded.value",
         (json.dumps(value, sort_keys=True),),
@@ -239,7 +281,8 @@ def _extend_gap(
         )
     else:
         connection.execute(
-            "INSERT INTO gap VALUES (?, ?, ?, ?, '') ON CONFLICT DO UPDATE SET"
+            "INSERT INTO gap (camera, start_us, end_us, cause, detail) VALUES (?, ?, ?, ?, '')"
+            " ON CONFLICT DO UPDATE SET"
             " end_us = max(end_us, excluded.end_us), cause = excluded.cause",
             (camera, start_us, end_us, cause.value),
         )
@@ -247,6 +290,107 @@ def _extend_gap(
 
 def _compact(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _time(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
+    """``trusted`` and ``untrusted`` begin an epoch, or judge the present one anew; ``confirmed``
+    only tells who did; ``retimed`` says what the instants of an epoch, or of a run that belongs to
+    none, have to be moved by."""
+    event = data["event"]
+    if event in ("trusted", "untrusted"):
+        _judge(connection, data, at_us, is_trusted=event == "trusted")
+    elif event == "retimed" and "run" in data:
+        run, offset_us = str(data["run"]), int(data["offset_us"])
+        connection.execute("UPDATE run SET offset_us = ? WHERE run = ?", (offset_us, run))
+        _shift_segments(connection, run, offset_us)
+    elif event == "retimed":
+        offset_us, is_estimated = int(data["offset_us"]), bool(data["estimated"])
+        _retime(connection, int(data["epoch"]), offset_us, is_estimated=is_estimated)
+
+
+def _judge(connection: sqlite3.Connection, data: Any, at_us: int, *, is_trusted: bool) -> None:
+    epoch = int(data["epoch"])
+    known = connection.execute("SELECT 1 FROM epoch WHERE id = ?", (epoch,)).fetchone()
+    if known is None:
+        connection.execute(
+            "UPDATE epoch SET end_us = ? WHERE end_us IS NULL", (data["previous_end_us"],)
+        )
+        offset_us = 0 if is_trusted else None
+        cause = GapCause(data["cause"])
+        connection.execute(
+            "INSERT INTO epoch VALUES (?, ?, ?, ?, ?, NULL, ?, 0)",
+            (epoch, str(data["boot"]), int(data["skew_us"]), at_us, cause, offset_us),
+        )
+    elif is_trusted:
+        _retime(connection, epoch, 0, is_estimated=False)
+
+
+def _retime(
+    connection: sqlite3.Connection, epoch: int, offset_us: int, *, is_estimated: bool
+) -> None:
+    """Everything that was told in an epoch moves to where its clock should have stood."""
+    by_us = offset_us - _offset_us(connection, epoch)
+    connection.execute(
+        "UPDATE epoch SET offset_us = ?, is_estimated = ? WHERE id = ?",
+        (offset_us, is_estimated, epoch),
+    )
+    runs = connection.execute("SELECT run FROM run WHERE epoch = ?", (epoch,)).fetchall()
+    connection.execute("UPDATE run SET offset_us = ? WHERE epoch = ?", (offset_us, epoch))
+    if not by_us:
+        return
+    for (run,) in runs:
+        _shift_segments(connection, run, offset_us)
+    gaps = connection.execute(
+        "DELETE FROM gap WHERE start_epoch = ?1 OR end_epoch = ?1 RETURNING camera, start_us,"
+        " end_us, cause, detail, start_epoch, end_epoch",
+        (epoch,),
+    ).fetchall()
+    for camera, start_us, end_us, cause, detail, start_epoch, end_epoch in sorted(
+        gaps, key=lambda row: row[:2]
+    ):
+        start_us += by_us if start_epoch == epoch else 0
+        if end_us is not None:
+            end_us += by_us if end_epoch == epoch else 0
+            if end_us - start_us < GAP_MIN_US:
+                continue
+        _put_gap(connection, (camera, start_us, end_us, cause, detail, start_epoch, end_epoch))
+    for what in ("commissioned", "removed"):
+        connection.execute(
+            f"UPDATE camera SET {what}_us = {what}_us + ? WHERE {what}_epoch = ?",  # noqa: S608
+            (by_us, epoch),
+        )
+
+
+def _shift_segments(connection: sqlite3.Connection, run: str, offset_us: int) -> None:
+    """Bring the segments of a run to ``offset_us`` beyond what their files say."""
+    camera, start_us, epoch = connection.execute(
+        "SELECT camera, start_us, epoch FROM run WHERE run = ?", (run,)
+    ).fetchone()
+    end = connection.execute("SELECT end_us FROM epoch WHERE id = ?", (epoch,)).fetchone()
+    high_us = _FAR_US if end is None or end[0] is None else end[0] + _AROUND_US
+    for known_us in _offsets_in(connection, camera, run):
+        connection.execute(
+            "UPDATE segment SET start_us = start_us + ?1, end_us = end_us + ?1, offset_us = ?2"
+            " WHERE camera = ?3 AND start_us BETWEEN ?4 AND ?5 AND run = ?6 AND offset_us = ?7",
+            (
+                offset_us - known_us,
+                offset_us,
+                camera,
+                start_us - _AROUND_US + known_us,
+                high_us + known_us,
+                run,
+                known_us,
+            ),
+        )
+
+
+def _offsets_in(connection: sqlite3.Connection, camera: str, run: str) -> list[int]:
+    """Offsets that segments of a camera may stand at, but for those that none of the run does."""
+    found = connection.execute(
+        "SELECT DISTINCT offset_us FROM segment WHERE camera = ? AND offset_us <> 0 AND run = ?",
+        (camera, run),
+    )
+    return [0, *(row[0] for row in found)]
 
 
 _APPLIERS: dict[Kind, Callable[[sqlite3.Connection, Any, int], None]] = {
@@ -260,4 +404,5 @@ _APPLIERS: dict[Kind, Callable[[sqlite3.Connection, Any, int], None]] = {
     Kind.CHECKPOINT: _checkpoint,
     Kind.DELETION: _deletion,
     Kind.AUDIT: _only_journal,
+    Kind.TIME: _time,
 }

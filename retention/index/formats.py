@@ -65,6 +65,7 @@ def run_to_json(run: Run) -> dict[str, Any]:
         "start_us": run.start_us,
         "clock": run.clock.value,
         "format": format_to_json(run.format),
+        "epoch": run.epoch,
     }
 
 
@@ -77,6 +78,7 @@ def run_from_json(document: Mapping[str, Any]) -> Run:
             start_us=_integer(document["start_us"]),
             clock=ClockState(document["clock"]),
             format=format_from_json(document["format"]),
+            epoch=None if document.get("epoch") is None else _integer(document["epoch"]),
         )
     except (KeyError, TypeError) as error:
         raise ValueError("no run") from error

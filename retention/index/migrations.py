@@ -3,13 +3,14 @@
 ``PRAGMA user_version`` counts the steps taken. A step that was released is never changed; the
 next one is added below it. Everything here can be rebuilt from the volumes: ``segment`` from the
 files, the rest by applying the journal's entries in order (``retention.index.entries``), but for
-``meta.alive_us``.
+what ``meta`` says of a living ``edge`` (alive_us, alive_epoch, trust).
 
 Instants are integer microseconds since 1970-01-01T00:00:00Z; spans are half open.
 """
 
 from __future__ import annotations
 
+# ruff: noqa: S608 - statements are put together from constants of this module only
 import sqlite3
 from enum import StrEnum
 
@@ -44,7 +45,7 @@ CREATE TABLE run (
   run TEXT PRIMARY KEY,              -- 32 hex digits
   camera TEXT NOT NULL,
   start_us INTEGER NOT NULL,
-  clock TEXT NOT NULL CHECK (clock IN ({_words(ClockState)})),
+  clock TEXT NOT NULL CHECK (clock IN ('synchronized', 'unsynchronized')),
   format TEXT NOT NULL               -- JSON, retention.index.formats
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX run_of_camera ON run (camera, start_us);
@@ -89,7 +90,7 @@ CREATE TABLE journal (
   line TEXT NOT NULL                 -- as on the volume, without the line feed
 ) STRICT;
 
--- Single facts: service (the last start or stop, JSON), alive_us.
+-- Single facts: service (the last start or stop, JSON), alive_us, alive_epoch, trust.
 CREATE TABLE meta (
   key TEXT PRIMARY KEY,
   value TEXT NOT NULL
@@ -152,7 +153,50 @@ CREATE TABLE doomed (
 ) STRICT, WITHOUT ROWID;
 """
 
-STEPS: tuple[str, ...] = (_FIRST, _KEEPING)
+# Every instant belongs to a stretch of host time, so that it can be re-timed with it.
+_EPOCHS = f"""
+-- Stretches of host time without a step, under one judgement. Epoch 0 is true time, without a row.
+CREATE TABLE epoch (
+  id INTEGER PRIMARY KEY,
+  boot TEXT NOT NULL,                -- boot id
+  skew_us INTEGER NOT NULL,          -- UTC minus CLOCK_MONOTONIC
+  start_us INTEGER NOT NULL,         -- on the clock as it went then
+  cause TEXT NOT NULL CHECK (cause IN ({_words(GapCause)})),  -- of what is missing before it
+  end_us INTEGER,                    -- NULL while it lasts
+  offset_us INTEGER,                 -- to add to its instants; NULL while nobody knows
+  is_estimated INTEGER NOT NULL CHECK (is_estimated IN (0, 1))
+) STRICT;
+CREATE INDEX epoch_untimed ON epoch (id) WHERE offset_us IS NULL;
+
+-- offset_us NULL: in an untrusted time and not re-timed: its footage is never due.
+CREATE TABLE run_ (
+  run TEXT PRIMARY KEY,              -- 32 hex digits
+  camera TEXT NOT NULL,
+  start_us INTEGER NOT NULL,         -- as its files say, without offset_us
+  clock TEXT NOT NULL CHECK (clock IN ({_words(ClockState)})),
+  format TEXT NOT NULL,              -- JSON, retention.index.formats
+  epoch INTEGER,                     -- NULL where only its files tell of it
+  offset_us INTEGER
+) STRICT, WITHOUT ROWID;
+INSERT INTO run_ SELECT run, camera, start_us,
+  CASE clock WHEN 'synchronized' THEN 'trusted' ELSE 'untrusted' END, format, NULL,
+  CASE clock WHEN 'synchronized' THEN 0 END FROM run;
+DROP TABLE run;
+ALTER TABLE run_ RENAME TO run;
+CREATE INDEX run_of_camera ON run (camera, start_us);
+CREATE INDEX run_untimed ON run (run) WHERE offset_us IS NULL;
+
+-- Contained in start_us and end_us, not in the fragments nor in the file's name.
+ALTER TABLE segment ADD COLUMN offset_us INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX segment_retimed ON segment (camera, start_us - offset_us) WHERE offset_us <> 0;
+
+ALTER TABLE gap ADD COLUMN start_epoch INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE gap ADD COLUMN end_epoch INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE camera ADD COLUMN commissioned_epoch INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE camera ADD COLUMN removed_epoch INTEGER NOT NULL DEFAULT 0;
+"""
+
+STEPS: tuple[str, ...] = (_FIRST, _KEEPING, _EPOCHS)
 
 
 def schema_version(connection: sqlite3.Connection) -> int:

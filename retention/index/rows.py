@@ -18,8 +18,10 @@ from retention.index.formats import format_from_json
 from retention.journal import Entry, Kind, parse_line
 from retention.model import (
     GAP_MIN_US,
+    US_PER_S,
     ClockState,
     EndReason,
+    Epoch,
     Gap,
     GapCause,
     Run,
@@ -32,7 +34,7 @@ from retention.model import (
 
 _COLUMNS = (
     "camera, number, run, volume, start_us, end_us, state, size_bytes, end_reason, digest,"
-    " fragments"
+    " fragments, offset_us"
 )
 AT_OR_BEFORE = (
     f"SELECT {_COLUMNS} FROM segment WHERE camera = ? AND start_us <= ?"
@@ -70,23 +72,41 @@ HELD_BYTES = (
 )
 #: No segment is longer: 600 s, and as much again without a key frame.
 SEGMENT_US_MAX = 3600 * 1_000_000
-GAPS = (
-    "SELECT camera, start_us, end_us, cause, detail FROM gap"
-    " WHERE camera = ? AND start_us < ? AND (end_us IS NULL OR end_us > ?) ORDER BY start_us"
+#: A gap from one time into another, untrusted one, or without an end in one, says nothing of how
+#: long it is before that is re-timed: footage that it seems to lie over is there all the same.
+_IS_VAGUE = (
+    "(end_us IS NULL OR start_epoch <> end_epoch) AND EXISTS (SELECT 1 FROM epoch"
+    " WHERE offset_us IS NULL AND id IN (start_epoch, end_epoch))"
 )
+_GAPS = (
+    "SELECT camera, start_us, end_us, cause, detail FROM gap"
+    " WHERE camera = ? AND start_us < ? AND (end_us IS NULL OR end_us > ?)"
+)
+GAPS = f"{_GAPS} AND NOT ({_IS_VAGUE}) ORDER BY start_us"
+VAGUE_GAPS = f"{_GAPS} AND {_IS_VAGUE} ORDER BY start_us"
 OPEN_GAPS = (
     "SELECT camera, start_us, end_us, cause, detail FROM gap"
     " WHERE camera = ? AND end_us IS NULL ORDER BY start_us"
 )
 NEWEST = (
-    "SELECT max(end_us) FROM (SELECT end_us FROM segment WHERE camera = ? AND end_us > start_us"
+    "SELECT max(end_us) FROM (SELECT end_us FROM segment WHERE camera = ? AND start_us <= ?"
+    " AND end_us > start_us"
     " ORDER BY start_us DESC LIMIT 4)"
 )
-OLDEST = "SELECT min(start_us) FROM segment WHERE camera = ?"
+#: Footage whose time is not known is not the oldest, whatever its clock said.
+OLDEST = (
+    "SELECT start_us FROM segment WHERE camera = ? AND NOT EXISTS (SELECT 1 FROM run"
+    " WHERE run.run = segment.run AND run.offset_us IS NULL) ORDER BY start_us LIMIT 1"
+)
+#: Whether a run's time is known, or was told to be: what is not timed is never due.
+IS_TIMED = "SELECT offset_us IS NOT NULL FROM run WHERE run = ?"
 
 #: So many segments before an instant are looked at for one that reaches beyond it: runs overlap
 #: where the host's clock was set back.
 OVERLAP_SEGMENTS = 4
+#: What was in RAM when a stretch of time ended began at most so long before.
+RAM_US = 3600 * US_PER_S
+FAR_US = 1 << 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +130,15 @@ class ServiceMark:
     event: str  # started, stopped
     boot_id: str
     at_us: int
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alive:
+    """A sign of life of ``edge``, on the clock of an epoch."""
+
+    at_us: int
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,19 +171,20 @@ class TombstoneRow:
 
 
 def segment_of(row: tuple[Any, ...]) -> Segment:
+    offset_us = row[11]
     return Segment(
         camera=row[0],
         number=row[1],
         run=row[2],
         volume=row[3],
-        start_us=row[4],
-        end_us=row[5],
+        start_us=row[4] - offset_us,
+        end_us=row[5] - offset_us,
         state=SegmentState(row[6]),
         size_bytes=row[7],
         end_reason=None if row[8] is None else EndReason(row[8]),
         digest=row[9],
         fragments=decode_table(row[10]),
-    )
+    ).retimed(offset_us)
 
 
 def segment_row(segment: Segment) -> tuple[Any, ...]:
@@ -169,7 +199,8 @@ def segment_row(segment: Segment) -> tuple[Any, ...]:
         segment.size_bytes,
         None if segment.end_reason is None else segment.end_reason.value,
         segment.digest,
-        encode_table(segment.fragments),
+        encode_table(segment.retimed(0).fragments),
+        segment.offset_us,
     )
 
 
@@ -261,20 +292,39 @@ def gaps(connection: sqlite3.Connection, camera: str, from_us: int, to_us: int) 
     return [gap_of(row) for row in connection.execute(GAPS, (camera, to_us, from_us))]
 
 
+def presumed_gaps(
+    connection: sqlite3.Connection, camera: str, from_us: int, to_us: int
+) -> list[Gap]:
+    """Why footage may be missing where no gap says so: see :func:`retention.timeline.timeline`.
+
+    Between two stretches of host time lies the step, or the time in which the box was off; before
+    it, what was in RAM then.
+    """
+    found = [gap_of(row) for row in connection.execute(VAGUE_GAPS, (camera, to_us, from_us))]
+    known = epochs(connection)
+    for before, after in zip(known, known[1:], strict=False):
+        start_us = (before.end_us or before.start_us) + (before.offset_us or 0) - RAM_US
+        end_us = after.start_us + (after.offset_us or 0)
+        if start_us < min(end_us - RAM_US, to_us) and end_us > from_us:
+            found.append(Gap(camera=camera, start_us=start_us, end_us=end_us, cause=after.cause))
+    return found
+
+
 def open_gaps(connection: sqlite3.Connection, camera: str) -> list[Gap]:
     return [gap_of(row) for row in connection.execute(OPEN_GAPS, (camera,))]
 
 
-def newest_us(connection: sqlite3.Connection, camera: str) -> int | None:
-    """End of the newest durable footage."""
-    found = connection.execute(NEWEST, (camera,)).fetchone()[0]
+def newest_us(connection: sqlite3.Connection, camera: str, until_us: int = FAR_US) -> int | None:
+    """End of the newest durable footage that begins at ``until_us`` at the latest: a clock that was
+    wrong may have left footage of the future."""
+    found = connection.execute(NEWEST, (camera, until_us)).fetchone()[0]
     return None if found is None else int(found)
 
 
 def oldest_us(connection: sqlite3.Connection, camera: str) -> int | None:
-    """Start of the oldest footage kept."""
-    found = connection.execute(OLDEST, (camera,)).fetchone()[0]
-    return None if found is None else int(found)
+    """Start of the oldest footage kept whose time is known."""
+    found = connection.execute(OLDEST, (camera,)).fetchone()
+    return None if found is None else int(found[0])
 
 
 def next_numbers(connection: sqlite3.Connection) -> dict[str, int]:
@@ -382,9 +432,44 @@ def volumes(connection: sqlite3.Connection) -> list[VolumeRow]:
     return [VolumeRow(uuid=row[0], path=row[1], attached_us=row[2]) for row in rows]
 
 
+def run_offset_us(connection: sqlite3.Connection, run_id: str) -> int | None:
+    """What has to be added to the instants in a run's files; None while nobody knows."""
+    row = connection.execute("SELECT offset_us FROM run WHERE run = ?", (run_id,)).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def untimed_epoch(connection: sqlite3.Connection, run_id: str) -> int | None:
+    """The epoch of a run while its time is not known; None once it is, or where it has none."""
+    row = connection.execute(
+        "SELECT epoch FROM run WHERE run = ? AND offset_us IS NULL", (run_id,)
+    ).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def epochs(connection: sqlite3.Connection) -> list[Epoch]:
+    """Every stretch of host time there was, in order."""
+    found = connection.execute(
+        "SELECT id, boot, skew_us, start_us, cause, end_us, offset_us, is_estimated FROM epoch"
+        " ORDER BY id"
+    )
+    return [
+        Epoch(
+            id=row[0],
+            boot_id=row[1],
+            skew_us=row[2],
+            start_us=row[3],
+            cause=GapCause(row[4]),
+            end_us=row[5],
+            offset_us=row[6],
+            is_estimated=bool(row[7]),
+        )
+        for row in found
+    ]
+
+
 def run(connection: sqlite3.Connection, run_id: str) -> Run | None:
     row = connection.execute(
-        "SELECT run, camera, start_us, clock, format FROM run WHERE run = ?", (run_id,)
+        "SELECT run, camera, start_us, clock, format, epoch FROM run WHERE run = ?", (run_id,)
     ).fetchone()
     if row is None:
         return None
@@ -394,6 +479,7 @@ def run(connection: sqlite3.Connection, run_id: str) -> Run | None:
         start_us=row[2],
         clock=ClockState(row[3]),
         format=format_from_json(json.loads(row[4])),
+        epoch=row[5],
     )
 
 
@@ -407,13 +493,29 @@ def service_mark(connection: sqlite3.Connection) -> ServiceMark | None:
     if text is None:
         return None
     found = json.loads(text)
-    return ServiceMark(event=found["event"], boot_id=found["boot"], at_us=found["at_us"])
+    return ServiceMark(
+        event=found["event"],
+        boot_id=found["boot"],
+        at_us=found["at_us"],
+        epoch=found.get("epoch", 0),
+    )
 
 
 def alive_us(connection: sqlite3.Connection) -> int | None:
     """When ``edge`` last said that it lives."""
     text = meta(connection, "alive_us")
     return None if text is None else int(text)
+
+
+def last_alive(connection: sqlite3.Connection) -> Alive | None:
+    """The last sign of life: the one of each second, or the last start or stop."""
+    mark, at_us = service_mark(connection), alive_us(connection)
+    epoch = int(meta(connection, "alive_epoch") or 0)
+    if mark is None:
+        return None if at_us is None else Alive(at_us=at_us, epoch=epoch)
+    if at_us is None or (mark.epoch == epoch and mark.at_us > at_us):
+        return Alive(at_us=mark.at_us, epoch=mark.epoch)
+    return Alive(at_us=at_us, epoch=epoch)
 
 
 def last_entry(connection: sqlite3.Connection) -> Entry | None:

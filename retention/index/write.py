@@ -23,7 +23,7 @@ from typing import Any, Self, TypeVar
 from config.errors import Retry
 from retention.index.errors import IndexCorrupt, IndexUnavailable
 from retention.index.migrations import migrate
-from retention.index.rows import segment_row
+from retention.index.rows import Alive, run_offset_us, segment_row
 from retention.model import Segment
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ INDEX_MODE = 0o640
 # finished later (retention.recover), and is then sealed a second time.
 _PUT_SEGMENT = """
 INSERT INTO segment (camera, number, run, volume, start_us, end_us, state, size_bytes, end_reason,
-  digest, fragments) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  digest, fragments, offset_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (camera, number) DO UPDATE SET
   end_us = excluded.end_us, state = excluded.state, size_bytes = excluded.size_bytes,
   end_reason = excluded.end_reason, digest = excluded.digest, fragments = excluded.fragments
@@ -63,12 +63,16 @@ _LAST_SEGMENT = (
 
 
 def put_segment(connection: sqlite3.Connection, segment: Segment) -> None:
-    """Insert or bring forward one segment's row."""
-    connection.execute(_PUT_SEGMENT, segment_row(segment))
+    """Insert or bring forward one segment's row, re-timed as its run is."""
+    put_segments(connection, [segment])
 
 
 def put_segments(connection: sqlite3.Connection, segments: Sequence[Segment]) -> None:
-    connection.executemany(_PUT_SEGMENT, [segment_row(segment) for segment in segments])
+    offsets_us = {segment.run: run_offset_us(connection, segment.run) for segment in segments}
+    connection.executemany(
+        _PUT_SEGMENT,
+        [segment_row(segment.retimed(offsets_us[segment.run] or 0)) for segment in segments],
+    )
 
 
 def drop_segment(connection: sqlite3.Connection, camera: str, number: int) -> None:
@@ -76,10 +80,12 @@ def drop_segment(connection: sqlite3.Connection, camera: str, number: int) -> No
     connection.execute("DELETE FROM segment WHERE camera = ? AND number = ?", (camera, number))
 
 
-def put_alive(connection: sqlite3.Connection, now_us: int) -> None:
-    connection.execute(
-        "INSERT INTO meta VALUES ('alive_us', ?) ON CONFLICT DO UPDATE SET value = excluded.value",
-        (str(now_us),),
+def put_alive(connection: sqlite3.Connection, alive: Alive, trust: str | None = None) -> None:
+    """Say that ``edge`` lives, and what it thinks of the clock (``retention.trusted_time``)."""
+    marks = [("alive_us", str(alive.at_us)), ("alive_epoch", str(alive.epoch))]
+    marks += [] if trust is None else [("trust", trust)]
+    connection.executemany(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", marks
     )
 
 

@@ -16,7 +16,6 @@ from retention.chain import FIRST_LINK, link_all, ranges_of
 from retention.index import rows
 from retention.index.write import drop_segment
 from retention.journal import Kind
-from retention.layout import segment_path
 from retention.model import GapCause
 from tests.retention.storing import Recorder, S, Site, fragment, run_of
 from tests.retention.writing import T0
@@ -234,7 +233,7 @@ def delete(recorder: Recorder, camera: str, count: int) -> int:
     opened.ledger._record(Kind.DELETION, data, opened.clock.utc_us()).result()
     roots = {slot.uuid: slot.path for slot in opened.volumes.slots}
     for segment in segments:
-        path = segment_path(segment.camera, segment.start_us, segment.number)
+        path = segment.path
         (roots[segment.volume] / path).unlink()
         opened.index.submit(
             lambda connection, segment=segment: drop_segment(  # type: ignore[misc]

@@ -34,13 +34,12 @@ RUN = "a" * 32
 FORMAT = MediaFormat(
     video=VideoFormat(codec=Codec.H264, width=64, height=48, parameter_sets=(b"\x67", b"\x68"))
 )
-TABLES = ("camera", "volume", "run", "segment", "gap", "journal", "meta")
+LIVING = (("meta", "alive_us"), ("meta", "alive_epoch"), ("meta", "trust"))
+TABLES = ("camera", "volume", "epoch", "run", "segment", "gap", "journal", "meta")
 
 
 def run_of(camera: str, run: str = RUN, start_us: int = T0) -> Run:
-    return Run(
-        run=run, camera=camera, start_us=start_us, clock=ClockState.SYNCHRONIZED, format=FORMAT
-    )
+    return Run(run=run, camera=camera, start_us=start_us, clock=ClockState.TRUSTED, format=FORMAT)
 
 
 def segment_of(
@@ -81,7 +80,7 @@ def dump(connection: sqlite3.Connection, tables: tuple[str, ...] = TABLES) -> di
         table: sorted(
             row
             for row in connection.execute(f"SELECT * FROM {table}")
-            if (table, row[0]) != ("meta", "alive_us")
+            if (table, row[0]) not in LIVING
         )
         for table in tables
     }

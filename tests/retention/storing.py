@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retention.clock import Clock, SystemClock
-from retention.layout import segment_path
 from retention.model import (
     US_PER_S,
     AccessUnit,
@@ -76,7 +75,7 @@ def run_of(camera: str, start_s: int = 0, run: str = RUN) -> Run:
         run=run,
         camera=camera,
         start_us=T0 + start_s * S,
-        clock=ClockState.SYNCHRONIZED,
+        clock=ClockState.TRUSTED,
         format=FORMAT,
     )
 
@@ -170,7 +169,7 @@ class Recorder:
                 run=run,
                 number=number,
                 start_us=T0 + start_s * S,
-                clock=ClockState.SYNCHRONIZED,
+                clock=ClockState.TRUSTED,
                 format=FORMAT,
             )
         )
@@ -202,7 +201,7 @@ class Recorder:
 
 
 def path_of(site: Site, segment: Segment, place: int = 0) -> Path:
-    return site.volumes[place] / segment_path(segment.camera, segment.start_us, segment.number)
+    return site.volumes[place] / segment.path
 
 
 def cut(path: Path, size_bytes: int) -> None:

@@ -120,7 +120,8 @@ def _bring_back(site: Site) -> None:
     _sql(
         site,
         "INSERT INTO segment SELECT camera, 2, run, volume, start_us, end_us, state, size_bytes,"
-        " end_reason, digest, fragments FROM segment WHERE camera = 'gate' AND number = ?",
+        " end_reason, digest, fragments, offset_us FROM segment WHERE camera = 'gate'"
+        " AND number = ?",
         segment.number,
     )
 

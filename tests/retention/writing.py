@@ -47,7 +47,7 @@ def header(number: int = 1, camera: str = CAMERA) -> SegmentHeader:
         run="0" * 32,
         number=number,
         start_us=T0,
-        clock=ClockState.SYNCHRONIZED,
+        clock=ClockState.TRUSTED,
         format=FORMAT,
     )
 

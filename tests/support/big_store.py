@@ -21,6 +21,7 @@ from retention import layout
 from retention.fragments import encode_table
 from retention.index.entries import add_entries
 from retention.index.formats import run_to_json
+from retention.index.rows import Alive
 from retention.index.write import connect_for_writing, put_alive
 from retention.journal import Entry, Head, Journal, Kind
 from retention.keys import signing_key
@@ -121,11 +122,11 @@ def make_big_store(
             *(one.segments(uuids, place) for place, one in enumerate(histories)),
             key=lambda row: row[4],
         )
-        connection.executemany(f"INSERT INTO segment VALUES ({', '.join('?' * 11)})", rows)
+        connection.executemany(f"INSERT INTO segment VALUES ({', '.join('?' * 11)}, 0)", rows)
         entries = _entries(Journal(signing_key(state), Head()), histories, roots, uuids)
         told = _Kept(entries)
         add_entries(connection, told)
-        put_alive(connection, until_us)
+        put_alive(connection, Alive(at_us=until_us))
         connection.execute("COMMIT")
         segments = connection.execute("SELECT count(*) FROM segment").fetchone()[0]
         connection.execute("PRAGMA journal_mode = WAL")
@@ -300,7 +301,7 @@ def _told(one: _History) -> Iterator[tuple[int, Kind, dict[str, Any]]]:
             run=run,
             camera=one.camera,
             start_us=start_us,
-            clock=ClockState.SYNCHRONIZED,
+            clock=ClockState.TRUSTED,
             format=FORMAT,
         )
         yield start_us, Kind.RUN, run_to_json(told)

@@ -134,7 +134,7 @@ def test_holds_checkpoints_and_tombstones_become_rows(connection: sqlite3.Connec
     checkpoint = connection.execute("SELECT numbers, last_number, segments FROM checkpoint")
     assert checkpoint.fetchall() == [("[[1,3],[5,5]]", 5, 4)]
     assert rows.next_numbers(connection) == {}
-    connection.execute("INSERT INTO camera VALUES ('gate', ?, NULL)", (T0,))
+    connection.execute("INSERT INTO camera VALUES ('gate', ?, NULL, 0, 0)", (T0,))
     assert rows.next_numbers(connection) == {"gate": 6}
     assert connection.execute("SELECT seq, segments, size_bytes FROM tombstone").fetchall() == [
         (3, 2, 99),

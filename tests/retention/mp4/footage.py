@@ -55,7 +55,7 @@ class Footage:
             run="0123456789abcdef" * 2,
             number=number,
             start_us=self.units[0].pts_us,
-            clock=ClockState.SYNCHRONIZED,
+            clock=ClockState.TRUSTED,
             format=self.format,
         )
 
