@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from retention.holds import EVERY_CAMERA, Hold
 from retention.model import US_PER_S
 
 DAY_US = 86_400 * US_PER_S
@@ -69,15 +70,6 @@ class Shelf(Protocol):
     def by_number(self, camera: str) -> Iterator[Candidate]:
         """In the order in which they were recorded."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
-    """A range that is held now; ``camera`` empty: of every camera."""
-
-    camera: str
-    from_us: int
-    to_us: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +144,7 @@ def plan(
     rooms: Sequence[Room],
     holds: Sequence[Hold],
     rules: Rules,
-    now_us: int,
-    is_time_trusted: bool,
+    trusted_us: int | None,
     bytes_per_s: float,
     turn_segments: int = TURN_SEGMENTS_MAX,
 ) -> Plan:
@@ -162,19 +153,20 @@ def plan(
     Args:
         cameras: every camera that has footage.
         removed: those of them that are not in service any more.
-        holds: those in force; one that has expired is in force while time is not trusted.
+        holds: all of them, or those that were not released.
+        trusted_us: trusted time; None while there is none.
         bytes_per_s: at which all cameras together record.
     """
     names = list(cameras)
-    turn = _Turn(shelf, holds, turn_segments)
-    if is_time_trusted:
+    turn = _Turn(shelf, [hold for hold in holds if hold.state(trusted_us).holds], turn_segments)
+    if trusted_us is not None:
         for camera in names:
-            _age(turn, camera, rules.band_of(camera), now_us, is_removed=camera in removed)
+            _age(turn, camera, rules.band_of(camera), trusted_us, is_removed=camera in removed)
     needs = [room for room in rooms if room.is_writable and not room.is_retiring]
     easy = _Need(needs, bytes_per_s, EASY_BEGINS_S, EASY_ENDS_S, EASY_BEGINS_SHARE, EASY_ENDS_SHARE)
     is_pressed = easy.is_felt(turn)
-    if is_pressed and is_time_trusted:
-        over_floor = [_past_floor(turn, name, rules.band_of(name), now_us) for name in names]
+    if is_pressed and trusted_us is not None:
+        over_floor = [_past_floor(turn, name, rules.band_of(name), trusted_us) for name in names]
         _relieve(turn, easy, over_floor, Reason.OVER_FLOOR)
     hard = _Need(
         needs, bytes_per_s, BREACH_BEGINS_S, BREACH_ENDS_S, BREACH_BEGINS_SHARE, BREACH_ENDS_SHARE
@@ -243,14 +235,12 @@ _BEGINNING_US = -(1 << 62)
 
 
 def hold_on(holds: Iterable[Hold], segment: Candidate) -> Hold | None:
-    """The hold that keeps a segment; one of unknown time is kept by any hold on its camera."""
+    """Which of these holds keeps a segment; one of unknown time is kept by any on its camera."""
     for hold in holds:
-        if hold.camera not in ("", segment.camera):
-            continue
-        if not segment.is_time_known:
-            return hold
-        # an end that lies on the hold's beginning is kept: instants are rounded, evidence is not
-        if segment.start_us < hold.to_us and segment.end_us >= hold.from_us:
+        if segment.is_time_known:
+            if hold.touches(segment.camera, segment.start_us, segment.end_us):
+                return hold
+        elif hold.camera in (EVERY_CAMERA, segment.camera):
             return hold
     return None
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retention.holds import Hold
 from retention.model import US_PER_S
 from retention.policy import (
     BATCH_US,
@@ -15,7 +16,6 @@ from retention.policy import (
     Band,
     Candidate,
     Deletion,
-    Hold,
     Plan,
     Reason,
     Room,
@@ -103,8 +103,7 @@ class World:
             rooms=self.rooms,
             holds=self.holds,
             rules=self.rules,
-            now_us=NOW,
-            is_time_trusted=self.is_time_trusted,
+            trusted_us=NOW if self.is_time_trusted else None,
             bytes_per_s=0,
             turn_segments=self.turn_segments,
         )
@@ -167,13 +166,25 @@ def test_a_turn_is_bounded() -> None:
 # Holds -------------------------------------------------------------------------------------------
 
 
+def hold(camera: str, from_us: int, to_us: int, expires_us: int | None = None) -> Hold:
+    return Hold(
+        id="h1",
+        camera=camera,
+        from_us=from_us,
+        to_us=to_us,
+        case="2026-17",
+        requester="Wang",
+        unit="",
+        reason="theft",
+        expires_us=expires_us,
+        added_us=0,
+        added_by="Li",
+    )
+
+
 def held(from_days: float, to_days: float, camera: str = "gate") -> Hold:
     """Held from so many days ago to so many days ago."""
-    return Hold(
-        camera=camera,
-        from_us=NOW - int(from_days * DAY_US),
-        to_us=NOW - int(to_days * DAY_US),
-    )
+    return hold(camera, NOW - int(from_days * DAY_US), NOW - int(to_days * DAY_US))
 
 
 def test_what_is_held_stays_and_what_is_not_goes() -> None:
@@ -193,19 +204,19 @@ def test_a_hold_without_a_camera_holds_them_all() -> None:
     assert [one.segment.camera for one in world.plan().deletions] == ["gate"]
 
 
-def test_a_hold_touches_what_it_touches() -> None:
+def test_what_is_touched_in_part_is_held_whole() -> None:
     one = segment(1, 100)
-    touching = [
-        Hold(camera="gate", from_us=one.end_us, to_us=one.end_us + 1),
-        Hold(camera="gate", from_us=one.start_us - 5, to_us=one.start_us + 1),
-    ]
-    for hold in touching:
-        assert hold_on([hold], one) is hold
-    beside = [
-        Hold(camera="gate", from_us=one.end_us + 1, to_us=one.end_us + 2),
-        Hold(camera="gate", from_us=one.start_us - 5, to_us=one.start_us),
-    ]
-    assert hold_on(beside, one) is None
+    inside = hold("gate", one.end_us - 1, one.end_us + 5)
+    assert hold_on([inside], one) is inside
+    assert hold_on([hold("gate", one.end_us, one.end_us + 5)], one) is None
+
+
+def test_a_hold_expires_on_trusted_time_only() -> None:
+    expired = hold("gate", NOW - 120 * DAY_US, NOW, expires_us=NOW - 1)
+    world = World([segment(1, 110)], rooms=[room("a", 0)], holds=[expired])
+    assert chosen(world.plan()) == [(1, Reason.AGE)]
+    world.is_time_trusted = False
+    assert chosen(world.plan()) == []
 
 
 def test_a_long_hold_is_stepped_over() -> None:
@@ -220,8 +231,7 @@ def test_a_long_hold_is_stepped_over() -> None:
         rooms=world.rooms,
         holds=world.holds,
         rules=world.rules,
-        now_us=NOW,
-        is_time_trusted=True,
+        trusted_us=NOW,
         bytes_per_s=0,
     )
     assert shelf.seen < len(found.deletions) + 10
@@ -335,7 +345,7 @@ def worlds(draw: st.DrawFn) -> World:
                 )
             )
     holds = [
-        Hold(camera=camera, from_us=NOW - int(begin * DAY_US), to_us=NOW - int(end * DAY_US))
+        held(begin, end, camera)
         for camera, begin, end in draw(
             st.lists(
                 st.tuples(
