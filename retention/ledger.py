@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from retention.audit_chain import Head
 from retention.chain import NumberRange
@@ -41,6 +41,14 @@ PENDING_ENTRIES_MAX = 50_000
 DETAIL_CHARACTERS_MAX = 300
 #: Footage that was in RAM when the last life ended began at most so long before its end.
 LOOK_BACK_US = 3600 * US_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Decided(Generic[T]):
+    """What a decision answered, and the entries that it made."""
+
+    result: T
+    entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,29 +209,36 @@ class Ledger:
         told = {name: {"seq": head.seq, "hash": head.hash} for name, head in heads.items()}
         return self._record(Kind.AUDIT, {"heads": told}, at_us)
 
-    def decide(self, decision: Decision[T], at_us: int) -> Future[T]:
+    def decide(self, decision: Decision[T], at_us: int) -> Future[Decided[T]]:
         """Tell what a function makes of the index, with all in it that was told so far.
 
         The function runs in the index thread, alone: what it looked at is still so when its
-        entries are in the index. Answers what it returns beside them, once they are there.
+        entries are in the index. Answers once they are there and handed to the volumes.
         """
-        seq = 0
+        answer: Future[Decided[T]] = Future()
+        entries: list[Entry] = []
 
         def carry_out(connection: sqlite3.Connection) -> T:
-            nonlocal seq
             self._commit(connection)
             result, told = decision(connection)
             with self._lock:
-                for kind, data in told:
-                    entry = self._journal.entry(kind, data, at_us)
-                    self._uncommitted.append(entry)
-                    self._unsent.append(entry)
-            seq = self._commit(connection)
+                entries.extend(self._journal.entry(kind, data, at_us) for kind, data in told)
+                self._uncommitted += entries
+                self._unsent += entries
+            self._commit(connection)
             return result
 
-        future = self._index.submit(carry_out)
-        future.add_done_callback(lambda done: self._settled(done.exception(), seq, seq))
-        return future
+        def settle(done: Future[T]) -> None:
+            error = done.exception()
+            if entries:
+                self._settled(error, entries[-1].seq, entries[-1].seq)
+            if error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(Decided(done.result(), tuple(entries)))
+
+        self._index.submit(carry_out).add_done_callback(settle)
+        return answer
 
     def service_stopped(self, boot_id: str, at_us: int) -> Future[int]:
         """A clean end; the last thing told, when everything is durable."""

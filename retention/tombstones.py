@@ -1,0 +1,180 @@
+"""Tombstones: what is told of segments before policy takes them away. Shell (SQL only).
+
+A tombstone (journal kind ``deletion``) tells ``camera``, ``reason`` (``retention.policy.Reason``),
+``spans`` (what is missing from now on), ``segments``, ``bytes`` and ``pieces``: rows of segments
+that stand next to one another in one checkpoint, each with its numbers as rising ranges and the
+links before and after them, hex, so that the chain is walked past them (``retention.chain``). From
+then on a file of such a number is no footage any more, wherever it turns up.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from retention.chain import NumberRange, link, numbers_in, ranges_of
+from retention.index import rows
+from retention.policy import Candidate, Reason
+from retention.timeline import union
+
+#: Segments of one tombstone: far below a journal line's bound, also where each is a piece.
+SEGMENTS_MAX = 500
+
+_PIECES = "SELECT seq, pieces FROM tombstone WHERE camera = ? AND seq > ? ORDER BY seq"
+_DIGESTS = (
+    "SELECT number, digest FROM segment WHERE camera = ? AND number >= ? AND number <= ?"
+    " AND state = 'sealed' AND length(digest) = 32 ORDER BY number"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Segments next to one another in one checkpoint that went together."""
+
+    numbers: tuple[NumberRange, ...]
+    before: bytes
+    after: bytes
+
+    def to_json(self) -> list[Any]:
+        return [[list(one) for one in self.numbers], self.before.hex(), self.after.hex()]
+
+    @classmethod
+    def from_json(cls, document: Any) -> Piece:
+        numbers, before, after = document
+        return cls(
+            numbers=tuple((int(first), int(last)) for first, last in numbers),
+            before=bytes.fromhex(before),
+            after=bytes.fromhex(after),
+        )
+
+
+def tombstone(
+    segments: Sequence[Candidate], reason: Reason, pieces: Sequence[Piece]
+) -> dict[str, Any]:
+    """What the journal is told of segments of one camera that are about to go."""
+    spans = union(segments)
+    return {
+        "camera": segments[0].camera,
+        "reason": reason.value,
+        "pieces": [piece.to_json() for piece in pieces],
+        "spans": [[span.start_us, max(span.end_us, span.start_us + 1)] for span in spans],
+        "segments": len(segments),
+        "bytes": sum(segment.size_bytes for segment in segments),
+    }
+
+
+def pieces_of(connection: sqlite3.Connection, camera: str, numbers: Iterable[int]) -> list[Piece]:
+    """The links around segments that are still there; what is not chained is left out.
+
+    Neither is anything of a checkpoint that does not fit the rows: somebody changed them, and what
+    proves it must not be deleted.
+    """
+    wanted = set(numbers)
+    pieces: list[Piece] = []
+    stones: dict[int, Piece] | None = None
+    for row in _checkpoints_of(connection, camera, wanted):
+        mine = {number for number in numbers_in(row.numbers) if number in wanted}
+        if not mine:
+            continue
+        if stones is None:
+            stones = _earlier(connection, camera)
+        pieces += _pieces_in(connection, row, mine, stones) or []
+        wanted -= mine
+        if not wanted:
+            break
+    return pieces
+
+
+def _checkpoints_of(
+    connection: sqlite3.Connection, camera: str, wanted: set[int]
+) -> Iterator[rows.CheckpointRow]:
+    """Those that may hold one of these numbers, in chain order."""
+    lowest = min(wanted, default=0)
+    found = connection.execute(
+        "SELECT position FROM checkpoint WHERE camera = ? AND last_number >= ?"
+        " ORDER BY position LIMIT 1",
+        (camera, lowest),
+    ).fetchone()
+    if found is not None:
+        yield from rows.checkpoints(connection, camera, found[0])
+
+
+def _pieces_in(
+    connection: sqlite3.Connection,
+    row: rows.CheckpointRow,
+    mine: set[int],
+    stones: dict[int, Piece],
+) -> list[Piece] | None:
+    """Walk one checkpoint; None where it cannot be walked, or does not end where it says."""
+    first = min(first for first, _ in row.numbers)
+    last = max(last for _, last in row.numbers)
+    digests = dict(connection.execute(_DIGESTS, (row.camera, first, last)).fetchall())
+    pieces: list[Piece] = []
+    taken: list[int] = []
+    at = begin = row.before
+    passed: set[int] = set()
+    for number in numbers_in(row.numbers):
+        if number in passed:
+            continue
+        if number not in mine and taken:
+            pieces.append(Piece(numbers=ranges_of(taken), before=begin, after=at))
+            taken = []
+        if number in digests:
+            if number in mine:
+                begin = begin if taken else at
+                taken.append(number)
+            at = link(at, number, digests[number])
+        elif number in stones and stones[number].before == at:
+            at = stones[number].after
+            passed.update(numbers_in(stones[number].numbers))
+        else:
+            return None
+    if taken:
+        pieces.append(Piece(numbers=ranges_of(taken), before=begin, after=at))
+    return pieces if at == row.after else None
+
+
+def _earlier(connection: sqlite3.Connection, camera: str) -> dict[int, Piece]:
+    """What went before, by the first number of each piece."""
+    found = {}
+    for _, text in connection.execute(_PIECES, (camera, 0)):
+        for document in json.loads(text):
+            piece = Piece.from_json(document)
+            found[piece.numbers[0][0]] = piece
+    return found
+
+
+class Tombstones:
+    """Whether a segment has a tombstone; remembers what it has read. For one connection."""
+
+    def __init__(self) -> None:
+        self._seq: dict[str, int] = {}
+        self._ranges: dict[str, list[NumberRange]] = {}  # rising, apart
+
+    def covers(self, connection: sqlite3.Connection, camera: str, number: int) -> bool:
+        self._catch_up(connection, camera)
+        ranges = self._ranges[camera]
+        place = bisect_right(ranges, (number, 1 << 62)) - 1
+        return place >= 0 and number <= ranges[place][1]
+
+    def _catch_up(self, connection: sqlite3.Connection, camera: str) -> None:
+        fresh: list[NumberRange] = []
+        for seq, text in connection.execute(_PIECES, (camera, self._seq.get(camera, 0))):
+            self._seq[camera] = seq
+            fresh += [
+                (first, last) for numbers, _, _ in json.loads(text) for first, last in numbers
+            ]
+        known = self._ranges.setdefault(camera, [])
+        if not fresh:
+            return
+        merged: list[NumberRange] = []
+        for first, last in sorted([*known, *fresh]):
+            if merged and first <= merged[-1][1] + 1:
+                merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+            else:
+                merged.append((first, last))
+        self._ranges[camera] = merged
