@@ -58,6 +58,7 @@ class Candidate:
     end_us: int
     size_bytes: int
     is_time_known: bool  # recorded on trusted time, or re-timed since
+    offset_us: int = 0  # contained in the instants, not in the file's name
 
 
 class Shelf(Protocol):

@@ -17,10 +17,12 @@ from retention.policy import Candidate
 # ruff: noqa: S608 - statements are put together from constants of this module only
 
 BATCH_ROWS = 200
-#: Recorded on a clock that was trusted.
-_IS_TIME_KNOWN = "coalesce((SELECT clock = 'synchronized' FROM run WHERE run.run = segment.run), 0)"
+#: Recorded on trusted time, or re-timed since.
+_IS_TIME_KNOWN = (
+    "EXISTS (SELECT 1 FROM run WHERE run.run = segment.run AND run.offset_us IS NOT NULL)"
+)
 _CHOICE = (
-    "SELECT camera, number, volume, start_us, end_us, size_bytes,"
+    "SELECT camera, number, volume, start_us, end_us, size_bytes, offset_us,"
     f" {_IS_TIME_KNOWN} FROM segment WHERE camera = ? AND {{place}}"
     " AND state = 'sealed' AND volume IN (SELECT value FROM json_each(?))"
     " AND NOT EXISTS (SELECT 1 FROM doomed WHERE doomed.camera = segment.camera"
@@ -104,5 +106,6 @@ def candidate_of(row: tuple[Any, ...]) -> Candidate:
         start_us=row[3],
         end_us=row[4],
         size_bytes=row[5],
-        is_time_known=bool(row[6]),
+        offset_us=row[6],
+        is_time_known=bool(row[7]),
     )

@@ -59,7 +59,7 @@ _MARK = "INSERT INTO doomed VALUES (?, ?) ON CONFLICT DO NOTHING"
 _UNMARK = "DELETE FROM doomed WHERE camera = ? AND number = ?"
 _FORGET = "DELETE FROM segment WHERE camera = ? AND number = ? AND volume = ?"
 _DOOMED = (
-    "SELECT doomed.camera, doomed.number, volume, start_us, size_bytes FROM doomed"
+    "SELECT doomed.camera, doomed.number, volume, start_us - offset_us, size_bytes FROM doomed"
     " LEFT JOIN segment USING (camera, number) ORDER BY doomed.camera, doomed.number"
 )
 
@@ -335,7 +335,9 @@ class Sweep:
         [entry] = decided.entries
         with self._lock:
             for segment in decided.result:
-                path = segment_path(segment.camera, segment.start_us, segment.number)
+                path = segment_path(
+                    segment.camera, segment.start_us - segment.offset_us, segment.number
+                )
                 self._dooms[segment.camera, segment.number] = _Doom(
                     file=DoomedFile(camera=segment.camera, number=segment.number, path=path),
                     volume=segment.volume,
