@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from retention.chain import FIRST_LINK, link_all, ranges_of
+from retention.chain import FIRST_LINK, ranges_of
+from retention.checkpoints import Checkpoints
+from retention.holds import EVERY_CAMERA, Hold, added, release
 from retention.index import rows
 from retention.index.write import drop_segment
 from retention.journal import Kind
@@ -79,8 +81,8 @@ class History:
             expected[name] = self._record(recorder, name, order)
         self._wait_sealed(recorder, expected)
         self._hold(recorder, names, order)
+        Checkpoints(opened.index, opened.ledger).make(opened.clock.utc_us(), names)
         for name in names:
-            chain(recorder, name)
             if order.random() < 0.6:
                 self.deleted += delete(recorder, name, order.randrange(1, SEGMENTS_A_LIFE // 3))
 
@@ -157,61 +159,33 @@ class History:
         wait_for("sealed segments", are_sealed)
 
     def _hold(self, recorder: Recorder, names: list[str], order: random.Random) -> None:
-        tell, at_us = recorder.opened.ledger._record, recorder.opened.clock.utc_us()
-        number = f"hold-{self.lives}"
+        """A new hold, and perhaps an earlier one asked for and released."""
+        ledger, at_us = recorder.opened.ledger, recorder.opened.clock.utc_us()
         camera = order.choice(names)
         now_us = T0 + self._cameras[camera].second * S
-        tell(
-            Kind.HOLD,
-            {
-                "event": "added",
-                "id": number,
-                "camera": order.choice(("", camera)),
-                "from_us": now_us - 100 * S,
-                "to_us": now_us,
-                "case": f"洪公(治)〔2026〕{self.lives}号",
-                "requester": "民警",
-                "unit": "派出所",
-                "reason": "调查",
-                "expires_us": order.choice((None, now_us + 86_400 * S)),
-                "by": "园长",
-            },
-            at_us,
+        hold = Hold(
+            id=f"hold-{self.lives}",
+            camera=order.choice((EVERY_CAMERA, camera)),
+            from_us=now_us - 20 * S,
+            to_us=now_us,
+            case=f"洪公(治)〔2026〕{self.lives}号",
+            requester="民警",
+            unit="派出所",
+            reason="调查",
+            expires_us=order.choice((None, at_us + 86_400 * S)),
+            added_us=at_us,
+            added_by="园长",
         )
-        if self.lives > 1 and order.random() < 0.5:
-            earlier = f"hold-{order.randrange(1, self.lives)}"
-            tell(Kind.HOLD, {"event": "release_asked", "id": earlier, "by": "甲"}, at_us)
-            tell(Kind.HOLD, {"event": "released", "id": earlier, "by": "乙"}, at_us)
+        is_released = order.random() < 0.5
 
+        def decide(connection: sqlite3.Connection) -> tuple[None, list[tuple[Kind, Any]]]:
+            known = rows.holds(connection)
+            told = [added(hold, known)]
+            if known and is_released and known[0].released_us is None:
+                told += [release(known[0], by, two_persons=by == "甲") for by in ("甲", "乙")]
+            return None, [(Kind.HOLD, data) for data in told]
 
-def chain(recorder: Recorder, camera: str) -> None:
-    """A checkpoint over what none tells yet."""
-    index = recorder.opened.index
-
-    def query(connection: sqlite3.Connection) -> tuple[Any, list[tuple[int, bytes]]]:
-        last = connection.execute(
-            "SELECT position + segments, after, last_number FROM checkpoint WHERE camera = ?"
-            " ORDER BY position DESC LIMIT 1",
-            (camera,),
-        ).fetchone() or (0, FIRST_LINK, -1)
-        fresh = connection.execute(
-            "SELECT number, digest FROM segment WHERE camera = ? AND number > ?"
-            " AND state = 'sealed' ORDER BY number",
-            (camera, last[2]),
-        ).fetchall()
-        return last, fresh
-
-    (position, before, _), fresh = index.submit(query).result()
-    if fresh:
-        data = {
-            "camera": camera,
-            "position": position,
-            "numbers": ranges_of(number for number, _ in fresh),
-            "before": before.hex(),
-            "after": link_all(before, fresh).hex(),
-        }
-        at_us = recorder.opened.clock.utc_us()
-        recorder.opened.ledger._record(Kind.CHECKPOINT, data, at_us).result()
+        ledger.decide(decide, at_us).result()
 
 
 def delete(recorder: Recorder, camera: str, count: int) -> int:
