@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from retention.digest import DIGEST_BYTES
 from retention.model import FragmentEntry
 from retention.varint import get_varint, put_varint, unzigzag, zigzag
 
@@ -40,11 +41,14 @@ def encode_table(entries: Iterable[FragmentEntry]) -> bytes:
     return bytes(out)
 
 
-def decode_table(table: bytes) -> tuple[FragmentEntry, ...]:
-    """What :func:`encode_table` was given, with empty hashes; an empty table has no entries.
+def decode_table(table: bytes, hashes: bytes | None = None) -> tuple[FragmentEntry, ...]:
+    """What :func:`encode_table` was given; an empty table has no entries.
+
+    Args:
+        hashes: SHA-256 of each entry, 32 bytes after 32 bytes; without them theirs are empty.
 
     Raises:
-        ValueError: ``table`` is no such table.
+        ValueError: ``table`` is no such table, or there is not one hash for each entry.
     """
     if not table:
         return ()
@@ -53,9 +57,11 @@ def decode_table(table: bytes) -> tuple[FragmentEntry, ...]:
     count, position = get_varint(table, 1)
     if count * _MIN_ENTRY_BYTES > len(table) - position:
         raise ValueError("fragment table is shorter than its count")
+    if hashes is not None and len(hashes) != DIGEST_BYTES * count:
+        raise ValueError("fragment table without one hash for each entry")
     entries = []
     end_offset = end_us = 0
-    for _ in range(count):
+    for place in range(count):
         skip, position = get_varint(table, position)
         size_and_key, position = get_varint(table, position)
         start_delta, position = get_varint(table, position)
@@ -73,7 +79,9 @@ def decode_table(table: bytes) -> tuple[FragmentEntry, ...]:
                 start_us=start_us,
                 end_us=end_us,
                 is_key=bool(size_and_key & 1),
-                sha256=b"",
+                sha256=b""
+                if hashes is None
+                else hashes[DIGEST_BYTES * place : DIGEST_BYTES * (place + 1)],
             )
         )
     if position != len(table):

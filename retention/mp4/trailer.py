@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from retention.digest import DIGEST_BYTES
@@ -81,21 +81,18 @@ def parse_trailer(data: bytes) -> Trailer:
 def _from_json(found: Any) -> Trailer:
     if not isinstance(found, dict) or found["version"] != _VERSION:
         raise ValueError("a trailer of no version that is known here")
-    table = decode_table(base64.b64decode(found["fragments"], validate=True))
     hashes = base64.b64decode(found["sha256"], validate=True)
+    fragments = decode_table(base64.b64decode(found["fragments"], validate=True), hashes)
     digest = base64.b64decode(found["digest"], validate=True)
-    if len(hashes) != DIGEST_BYTES * len(table) or len(digest) != DIGEST_BYTES:
-        raise ValueError("not one hash for each fragment")
+    if len(digest) != DIGEST_BYTES:
+        raise ValueError("no digest")
     end_us = found["end_us"]
     if type(end_us) is not int or not 0 <= end_us <= MAX_INSTANT_US:
         raise ValueError("no end that can be")
     return Trailer(
         end_us=end_us,
         end_reason=EndReason(found["end_reason"]),
-        fragments=tuple(
-            replace(entry, sha256=hashes[DIGEST_BYTES * index : DIGEST_BYTES * (index + 1)])
-            for index, entry in enumerate(table)
-        ),
+        fragments=fragments,
         digest=digest,
     )
 

@@ -9,28 +9,39 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sqlite3
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.demo.plan import CameraPlan, StreamPlan
+from retention.fragments import decode_table
 from retention.index import rows
+from retention.index.errors import IndexUnavailable
 from retention.index.read import Index
+from retention.index.write import IndexWriter
 from retention.layout import JOURNAL
-from retention.model import US_PER_S
+from retention.model import US_PER_S, EndReason, Segment, SegmentState
 from retention.read import Store
-from tests.support.big_store import DAY_US, BigStore, make_big_store
+from retention.reindex import reindex
+from retention.stamp import write_stamp
+from tests.support.big_store import DAY_US, MINUTE_US, BigStore, make_big_store, table_of
 from tests.support.box import Box, BoxCamera, wait_for
 from tests.support.cameras import demo_process
+from tests.support.small_segments import write_segments
 
 #: What the design promises, milliseconds.
 REACH_MS = {"locate an instant": 1, "time line of a camera-day": 5, "time line of 90 days": 200}
 START_CAMERAS = 4
-#: Like an index on a disk that has other things to do.
 SURVEYS = 3
+WRITTEN_MINUTES = 60
+#: Between two looks of a volume's writer.
+DURABILITY_S = 4
+REBUILT_SEGMENTS = 9_996
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,29 +182,138 @@ def start_times(made: BigStore, *, is_cold: bool) -> Start:
         began_us = time.time_ns() // 1000
         box.start()
         try:
-            with Index.open_read(made.index_path) as index:
-
-                def firsts() -> list[int] | None:
-                    found = [
-                        index.read(
-                            lambda connection, camera=camera.id: rows.segments_after(  # type: ignore[misc]
-                                connection, camera, began_us, -1, 1
-                            )
-                        )
-                        for camera in cameras
-                    ]
-                    if not all(one and one[0].fragments for one in found):
-                        return None
-                    return [one[0].start_us for one in found]
-
-                first_us = wait_for("recording", firsts, 120)
-                durable_us = time.time_ns() // 1000
+            names = [camera.id for camera in cameras]
+            first_us = wait_for("recording", lambda: _firsts(made.index_path, names, began_us), 120)
+            durable_us = time.time_ns() // 1000
         finally:
             box.stop(30)
     return Start(
         recorded_s=(max(first_us) - began_us) / US_PER_S,
         durable_s=(durable_us - began_us) / US_PER_S,
     )
+
+
+def _firsts(index_path: Path, cameras: Sequence[str], since_us: int) -> list[int] | None:
+    """Where the first footage since then begins, once each camera has any that is durable."""
+
+    def query(connection: sqlite3.Connection) -> list[list[Segment]]:
+        return [rows.segments_after(connection, one, since_us, -1, 1) for one in cameras]
+
+    try:
+        with Index.open_read(index_path) as index:
+            found = index.read(query)
+    except IndexUnavailable:
+        return None  # there is none yet
+    if not all(one and one[0].fragments for one in found):
+        return None
+    return [one[0].start_us for one in found]
+
+
+# Writing -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """What ``WRITTEN_MINUTES`` of 16 cameras cost, told as fast as the index takes them, while
+    another thread reads 90 days again and again."""
+
+    commit: Times
+    log_mb: float  # the largest that the write-ahead log was
+
+
+def write_times(made: BigStore) -> Writing:
+    open_us = made.until_us + DAY_US
+    stopping = threading.Event()
+
+    def survey() -> None:
+        with Store(made.index_path, made.volumes) as store:
+            while not stopping.is_set():
+                for one in made.cameras:
+                    store.coverage(one, made.kept_from_us, made.until_us)
+
+    reader = threading.Thread(target=survey)
+    took: list[float] = []
+    log_bytes = 0
+    with IndexWriter(made.index_path) as index:
+        reader.start()
+        for minute in range(WRITTEN_MINUTES):
+            segments = [
+                _open_segment(made, camera, minute, open_us + minute * MINUTE_US)
+                for camera in made.cameras
+            ]
+            for second in range(0, 60, DURABILITY_S):
+                if second == 0:
+                    told = [index.segment_opened(one, "") for one in segments]
+                else:
+                    told = [index.fragments_durable([_grown(one, second) for one in segments])]
+                began = time.perf_counter()
+                for future in told:
+                    future.result()
+                took.append((time.perf_counter() - began) * 1000)
+            for one in segments:
+                index.segment_sealed(_sealed(_grown(one, 60))).result()
+            log_bytes = max(log_bytes, Path(f"{made.index_path}-wal").stat().st_size)
+        stopping.set()
+        reader.join()
+    took.sort()
+    count = len(took)
+    return Writing(
+        commit=Times(p50_ms=took[count // 2], p99_ms=took[count * 99 // 100]),
+        log_mb=log_bytes / 1e6,
+    )
+
+
+def _open_segment(made: BigStore, camera: str, minute: int, start_us: int) -> Segment:
+    return Segment(
+        camera=camera,
+        number=10_000_000 + minute,
+        run="f" * 32,
+        volume=made.volumes[0].name,
+        start_us=start_us,
+        end_us=start_us,
+        state=SegmentState.OPEN,
+        size_bytes=0,
+        end_reason=None,
+        digest=b"",
+    )
+
+
+def _grown(segment: Segment, seconds: int) -> Segment:
+    end_us = segment.start_us + seconds * US_PER_S
+    fragments = decode_table(table_of(segment.start_us, end_us)[0])
+    return replace(
+        segment,
+        end_us=end_us,
+        size_bytes=fragments[-1].offset + fragments[-1].size_bytes,
+        fragments=fragments,
+    )
+
+
+def _sealed(segment: Segment) -> Segment:
+    return replace(
+        segment, state=SegmentState.SEALED, end_reason=EndReason.ROTATED, digest=bytes(32)
+    )
+
+
+# Rebuilding --------------------------------------------------------------------------------------
+
+
+def print_rebuild(folder: Path) -> None:
+    """Files of one segment each, with 30 fragments, on three volumes."""
+    (folder / "state").mkdir(parents=True)
+    roots = [folder / f"volume-{n}" for n in range(3)]
+    cameras, each = 4, REBUILT_SEGMENTS // 12
+    for place, root in enumerate(roots):
+        root.mkdir()
+        write_stamp(root, f"{place:08}-0000-4000-8000-000000000000", 0)
+        for n in range(cameras):
+            from_us = 1_790_000_000 * US_PER_S + place * each * MINUTE_US
+            write_segments(root, f"camera-{n:02}", "a" * 32, from_us, place * each + 1, each, 30)
+    for what, is_dry in (("rebuilt", False), ("compared", True)):
+        began = time.perf_counter()
+        found = reindex(folder / "state" / "index.db", roots, dry_run=is_dry)
+        rate = found.segments / (time.perf_counter() - began)
+        print(f"reindex: {found.segments} segments {what}, {rate:.0f} files/s", flush=True)
 
 
 # In one run --------------------------------------------------------------------------------------
@@ -240,6 +360,21 @@ def main() -> None:
             for state, is_cold in (("cold", True), ("warm", False)):
                 start = start_times(made, is_cold=is_cold)
                 print(f"{name:8} {state}  {start.recorded_s:6.2f}  {start.durable_s:6.2f}")
+        print("index written beside a reader of 90 days: commit ms p50, p99; log MB at most")
+        for name, made in (("90 days", big), ("1 day", small)):
+            written = write_times(made)
+            print(
+                f"{name:8}  {written.commit.p50_ms:9.3f} {written.commit.p99_ms:10.3f}"
+                f"  {written.log_mb:6.1f}",
+                flush=True,
+            )
+        print_rebuild(big.folder / "rebuild")
+        for made in (big, small):
+            made.index_path.unlink()
+        print("start of edge without its index, s: first picture recorded, durable")
+        for name, made in (("90 days", big), ("1 day", small)):
+            start = start_times(made, is_cold=False)
+            print(f"{name:8}  {start.recorded_s:6.2f}  {start.durable_s:6.2f}", flush=True)
 
 
 if __name__ == "__main__":

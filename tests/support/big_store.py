@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 import random
-import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -203,7 +202,7 @@ class _History:
                 if end_us <= self.kept_from_us:
                     continue
                 if pattern is None:
-                    table, size_bytes = _table(start_us, end_us)
+                    table, size_bytes = table_of(start_us, end_us)
                 else:
                     rest, size_bytes = patterns[pattern]
                     table = _with_start(rest, start_us)
@@ -236,8 +235,8 @@ class _History:
             minute += 1
 
 
-def _table(start_us: int, end_us: int) -> tuple[bytes, int]:
-    """A fragments' blob, and the size of its file."""
+def table_of(start_us: int, end_us: int) -> tuple[bytes, int]:
+    """The fragments of a segment as the index keeps them, and the size of its file."""
     entries = []
     offset = HEADER_BYTES
     starts = [*range(start_us, end_us, GOP_US), end_us]
@@ -260,7 +259,9 @@ def _table(start_us: int, end_us: int) -> tuple[bytes, int]:
 def _patterns() -> list[tuple[bytes, int]]:
     """Blobs of whole segments that start at 0, by the place where they begin in the cycle."""
     cycle = len(_STRAY_US)
-    return [_table(0, MINUTE_US + _STRAY_US[(n + 1) % cycle] - _STRAY_US[n]) for n in range(cycle)]
+    return [
+        table_of(0, MINUTE_US + _STRAY_US[(n + 1) % cycle] - _STRAY_US[n]) for n in range(cycle)
+    ]
 
 
 def _with_start(table: bytes, start_us: int) -> bytes:
@@ -344,9 +345,3 @@ def _write_replica(root: Path, lines: list[bytes]) -> None:
         size_bytes += len(line) + 1
     for number, part in enumerate(reversed(parts), 1):
         (root / layout.journal_path(number)).write_bytes(b"".join(reversed(part)))
-
-
-def rows_of(store: BigStore, statement: str) -> list[tuple[Any, ...]]:
-    """For benchmarks that look behind the API."""
-    with closing(sqlite3.connect(f"file:{store.index_path}?mode=ro", uri=True)) as connection:
-        return connection.execute(statement).fetchall()

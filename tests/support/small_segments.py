@@ -1,0 +1,76 @@
+"""Segment files as the writer leaves them, with as many fragments as real ones and next to no
+media: where only the count of files matters."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from retention.digest import segment_digest
+from retention.layout import segment_path
+from retention.model import (
+    AccessUnit,
+    ClockState,
+    EndReason,
+    Fragment,
+    FragmentEntry,
+    SegmentHeader,
+    Track,
+)
+from retention.mp4.mux import Muxer
+from retention.mp4.trailer import Trailer, trailer_bytes
+from tests.support.big_store import FORMAT, GOP_US
+
+_PICTURE = (40).to_bytes(4, "big") + b"\x65" + bytes(39)
+
+
+def segment_bytes(header: SegmentHeader, fragments: int) -> bytes:
+    """A sealed segment of groups of two seconds with one picture each."""
+    muxer = Muxer(header)
+    parts = [muxer.header]
+    entries: list[FragmentEntry] = []
+    offset = len(muxer.header)
+    for number in range(fragments):
+        start_us = header.start_us + number * GOP_US
+        unit = AccessUnit(track=Track.VIDEO, pts_us=start_us, is_key=True, data=_PICTURE)
+        data = muxer.fragment(
+            Fragment(units=(unit,), start_us=start_us, end_us=start_us + GOP_US, is_key=True)
+        )
+        entries.append(
+            FragmentEntry(
+                offset=offset,
+                size_bytes=len(data),
+                start_us=start_us,
+                end_us=start_us + GOP_US,
+                is_key=True,
+                sha256=hashlib.sha256(data).digest(),
+            )
+        )
+        parts.append(data)
+        offset += len(data)
+    trailer = Trailer(
+        end_us=entries[-1].end_us,
+        end_reason=EndReason.ROTATED,
+        fragments=tuple(entries),
+        digest=segment_digest(muxer.header, entries),
+    )
+    return b"".join([*parts, trailer_bytes(trailer)])
+
+
+def write_segments(
+    root: Path, camera: str, run: str, from_us: int, first_number: int, count: int, fragments: int
+) -> None:
+    """Segments one behind the other; nothing is synced."""
+    for n in range(count):
+        start_us = from_us + n * fragments * GOP_US
+        header = SegmentHeader(
+            camera=camera,
+            run=run,
+            number=first_number + n,
+            start_us=start_us,
+            clock=ClockState.SYNCHRONIZED,
+            format=FORMAT,
+        )
+        path = root / segment_path(camera, start_us, header.number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(segment_bytes(header, fragments))
