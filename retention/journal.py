@@ -32,6 +32,8 @@ FIRST_PREV = "0" * 64
 #: A run's entry with its parameter sets takes 1 KB; longer lines are not ours.
 LINE_BYTES_MAX = 256 * 1024
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
 
 class Kind(StrEnum):
     KEY = "key"
@@ -208,6 +210,28 @@ def longest_chain(entries: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
     return chain, sorted(others, key=lambda entry: (entry.seq, entry.hash))
 
 
+def signed_chain(
+    entries: Iterable[Entry], trusted: Iterable[Ed25519PublicKey] = ()
+) -> tuple[list[Entry], list[Entry]]:
+    """The longest chain that ends in an entry signed as it says, and the forged ends taken away.
+
+    A signature covers the hash of the entry before, and so all that came before: one is looked at
+    where :func:`authentic` looks at each. Keys as in :func:`verify`.
+    """
+    left = {entry.hash: entry for entry in entries}
+    keys = _keys(left.values(), trusted)
+    forged: list[Entry] = []
+    while True:
+        chain, _ = longest_chain(left.values())
+        is_whole = True
+        while chain and not _is_signed(chain[-1], keys):
+            is_whole = False
+            forged.append(chain.pop())
+            del left[forged[-1].hash]
+        if is_whole:
+            return chain, forged
+
+
 def verify(
     entries: Sequence[Entry],
     head: Head | None = None,
@@ -243,17 +267,24 @@ def authentic(
     Keys as in :func:`verify`.
     """
     found = list(entries)
+    keys = _keys(found, trusted)
+    good = [entry for entry in found if _is_signed(entry, keys)]
+    kept = {entry.line for entry in good}
+    return good, [entry for entry in found if entry.line not in kept]
+
+
+def _keys(
+    entries: Iterable[Entry], trusted: Iterable[Ed25519PublicKey]
+) -> dict[str, Ed25519PublicKey]:
     keys = {key_id(key): key for key in trusted}
-    for entry in found:
+    for entry in entries:
         if entry.kind is Kind.KEY:
             try:
                 key = public_key_of(entry)
             except JournalDamaged:
                 continue
             keys[key_id(key)] = key
-    good = [entry for entry in found if _is_signed(entry, keys)]
-    kept = {entry.line for entry in good}
-    return good, [entry for entry in found if entry.line not in kept]
+    return keys
 
 
 def _is_signed(entry: Entry, keys: Mapping[str, Ed25519PublicKey]) -> bool:
@@ -268,7 +299,7 @@ def _is_signed(entry: Entry, keys: Mapping[str, Ed25519PublicKey]) -> bool:
 
 
 def _canonical(document: Any) -> bytes:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(document).encode()
 
 
 def public_key_of(entry: Entry) -> Ed25519PublicKey:

@@ -24,8 +24,8 @@ from retention.journal import (
     Head,
     ReadLines,
     authentic,
-    longest_chain,
     read_lines,
+    signed_chain,
 )
 from retention.volume import Volume
 from retention.volume_errors import VolumeError, unavailable
@@ -138,11 +138,16 @@ def level(index: IndexWriter, volumes: Sequence[Volume], public_key: Ed25519Publ
             replicas[volume.uuid] = found
         except VolumeError as error:
             log.error("journal_unread", extra={"volume": volume.uuid, "error": error.sentence()})
-    new = [entry for entry in parsed.values() if last is None or entry.seq > last.seq]
-    good, forged = authentic(new, [public_key])
+    if last is None:
+        taken, forged = signed_chain(parsed.values(), [public_key])
+    else:
+        good, forged = authentic(
+            [entry for entry in parsed.values() if entry.seq > last.seq], [public_key]
+        )
+        taken = _take(last, good)
     if forged:
-        log.error("journal_entries_forged", extra={"from": forged[0].seq, "count": len(forged)})
-    taken = _take(last, good)
+        first_seq = min(entry.seq for entry in forged)
+        log.error("journal_entries_forged", extra={"from": first_seq, "count": len(forged)})
     if taken:
         index.submit(lambda connection: add_entries(connection, taken)).result()
     strangers = 0
@@ -161,10 +166,8 @@ def _lowest(entries: Sequence[Entry]) -> int:
     return min(entry.seq for entry in entries)
 
 
-def _take(last: Entry | None, found: Iterable[Entry]) -> list[Entry]:
+def _take(last: Entry, found: Iterable[Entry]) -> list[Entry]:
     """The entries that follow the index's newest one."""
-    if last is None:
-        return longest_chain(found)[0]
     followers: dict[str, list[Entry]] = {}
     for entry in {entry.hash: entry for entry in found if entry.seq > last.seq}.values():
         followers.setdefault(entry.prev, []).append(entry)

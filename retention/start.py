@@ -171,12 +171,11 @@ def _past_what_was_lost(index: IndexWriter, numbers: Mapping[str, int]) -> dict[
     """Numbers that no file of a lost index can carry, though only the newest were looked at."""
     starts: dict[str, int] = {}
     went_back: set[str] = set()
-    for entry in index.submit(rows.journal_entries).result():
-        if entry.kind is Kind.RUN:
-            camera, start_us = str(entry.data.get("camera")), int(entry.data.get("start_us", 0))
-            if start_us < starts.get(camera, start_us):
-                went_back.add(camera)
-            starts[camera] = max(start_us, starts.get(camera, start_us))
+    for entry in index.submit(lambda one: rows.journal_entries_of(one, (Kind.RUN,))).result():
+        camera, start_us = str(entry.data.get("camera")), int(entry.data.get("start_us", 0))
+        if start_us < starts.get(camera, start_us):
+            went_back.add(camera)
+        starts[camera] = max(start_us, starts.get(camera, start_us))
     return {
         camera: number + (NUMBERS_SKIPPED if camera in went_back else 0)
         for camera, number in numbers.items()

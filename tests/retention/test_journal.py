@@ -18,6 +18,7 @@ from retention.journal import (
     longest_chain,
     parse_line,
     read_lines,
+    signed_chain,
     verify,
 )
 from tests.retention.indexing import KEY
@@ -104,3 +105,49 @@ def test_any_changed_byte_is_noticed(data: st.DataObject) -> None:
     line[place] ^= data.draw(st.integers(1, 255))
     with pytest.raises(JournalDamaged):
         verify([entries[0], parse_line(bytes(line)), entries[2]])
+
+
+# A chain that is told by its newest signature ---------------------------------------------------
+
+
+def test_a_whole_chain_is_taken_in_any_order() -> None:
+    entries = entries_of(30)
+    assert signed_chain(reversed(entries), [KEY.public_key()]) == (entries, [])
+    assert signed_chain([]) == ([], [])
+
+
+def test_a_longer_branch_of_a_stranger_counts_for_nothing() -> None:
+    """Also one that says it is signed by the box's own key."""
+    entries = entries_of(6)
+    stranger = Journal(Ed25519PrivateKey.generate(), Head.of(entries[2]))
+    strange = [stranger.entry(Kind.GAP, {"n": n}, n) for n in range(20)]
+    pretender = Journal(Ed25519PrivateKey.generate(), Head.of(entries[3]))
+    pretender.key = Journal(KEY, Head()).key
+    pretended = [pretender.entry(Kind.GAP, {"n": n}, n) for n in range(10)]
+    chain, forged = signed_chain([*strange, *entries, *pretended], [KEY.public_key()])
+    assert chain == entries
+    assert {entry.line for entry in forged} == {entry.line for entry in [*strange, *pretended]}
+
+
+@given(st.data())
+def test_nothing_behind_a_changed_entry_is_taken(data: st.DataObject) -> None:
+    """A changed line has another hash than the next one hangs on; the newest has its signature."""
+    entries = entries_of(8)
+    place = data.draw(st.integers(1, 7))
+    at = data.draw(st.integers(0, len(entries[place].line) - 1))
+    line = bytearray(entries[place].line)
+    line[at] ^= data.draw(st.integers(1, 255))
+    try:
+        changed = parse_line(bytes(line))
+    except JournalDamaged:
+        return
+    chain, _ = signed_chain([*entries[:place], changed, *entries[place + 1 :]], [KEY.public_key()])
+    assert chain == entries[:place]
+
+
+def test_older_keys_count_where_a_newer_one_goes_on() -> None:
+    entries = entries_of(4)
+    other = Ed25519PrivateKey.generate()
+    journal = Journal(other, Head.of(entries[-1]))
+    entries += [journal.entry(Kind.KEY, journal.key_data(), 9), journal.entry(Kind.GAP, {}, 10)]
+    assert signed_chain(entries, [other.public_key()]) == (entries, [])
