@@ -68,7 +68,7 @@ def write_segments(
             run=run,
             number=first_number + n,
             start_us=start_us,
-            clock=ClockState.SYNCHRONIZED,
+            clock=ClockState.TRUSTED,
             format=FORMAT,
         )
         path = root / segment_path(camera, start_us, header.number)
