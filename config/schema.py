@@ -246,6 +246,8 @@ class Retention(_Table):
     max_days: Annotated[int, Field(le=3650)] = 97
     on_full: Literal["overwrite", "stop"] = "overwrite"
     basis: Text = ""
+    #: A calendar day with no longer gap than this counts as complete.
+    gap_tolerance_seconds: Annotated[float, Field(ge=0, le=3600)] = 0
     #: A hold is released by two persons: one asks, another one does it.
     two_person_release: bool = True
     #: Audit records are kept so long; those of footage given to others three years at least.

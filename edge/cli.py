@@ -210,6 +210,23 @@ def audit_list(days: int, service: str | None, config_path: Path, as_json: bool)
         click.echo(render_record(settings, record))
 
 
+@main.command()
+@click.argument("camera", required=False)
+@click.option("--days", type=click.IntRange(1, 90), default=90, show_default=True)
+@config_option
+@json_option
+@_report_errors
+def completeness(camera: str | None, days: int, config_path: Path, as_json: bool) -> None:
+    """完整率 How much of each calendar day was recorded, and why not all of it."""
+    from edge.completeness_command import completeness_document, render_completeness
+
+    document = completeness_document(load(config_path), camera, days)
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo(render_completeness(document))
+
+
 @main.group()
 def hold() -> None:
     """保留 Legal holds: footage that no policy deletes."""

@@ -35,7 +35,7 @@ from edge.endpoint import Endpoint
 from edge.holds import HoldDesk, figures
 from edge.lock import state_lock
 from edge.metrics import EdgeMetrics, Snapshot
-from edge.status import WINDOWS_US, index_path, open_store
+from edge.status import completeness_of, index_path, open_store
 from edge.view import View
 from retention.audit import AuditLog, AuditUnavailable
 from retention.audit_chain import Action
@@ -56,14 +56,13 @@ from retention.writer_ports import Deleted, VolumeChanged, WriterEvent
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
-#: Coverage of 16 cameras over 90 days takes two seconds of CPU.
+#: Completeness of 16 cameras over 90 days takes 0.8 s of CPU.
 SURVEY_S = 300
 #: An hour's folder of one camera is compared each so often: 34,560 of 16 cameras and 90 days.
 RECONCILE_PAUSE_S = 0.2
 CHECKPOINT_S = 3600
 #: Settings that a running edge cannot change.
 _FIXED = ("storage", "metrics")
-_WINDOW_LABELS = {"24h": "1d", "7d": "7d", "90d": "90d"}
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -359,9 +358,11 @@ class _Edge:
                 oldest_us = store.oldest(camera.id)
                 if oldest_us is not None:
                     view.survey.oldest_us[camera.id] = oldest_us
+                found = completeness_of(store, camera.id, now_us, self._settings)
                 view.survey.coverage[camera.id] = {
-                    _WINDOW_LABELS[name]: store.coverage(camera.id, now_us - window_us, now_us)
-                    for name, window_us in WINDOWS_US.items()
+                    label: figures.ratio
+                    for label, figures in found.windows.items()
+                    if figures.ratio is not None
                 }
 
     async def _checkpoint_all(self) -> None:

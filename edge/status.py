@@ -7,6 +7,7 @@ its control socket.
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -18,13 +19,14 @@ from config.instants import format_instant, parse_instant, zone_named
 from config.schema import Settings
 from edge import control
 from retention.clock import SystemClock
+from retention.completeness import Completeness, DayState
 from retention.model import US_PER_S, GapCause
 from retention.read import Store
 
 #: A camera records if its newest durable fragment is younger than this (design.md, /healthz).
 RECORDING_MAX_AGE_US = 30 * US_PER_S
-DAY_US = 86_400 * US_PER_S
-WINDOWS_US = {"24h": DAY_US, "7d": 7 * DAY_US, "90d": 90 * DAY_US}
+#: Windows of the coverage as status names them, and their label in the metrics.
+WINDOWS = {"24h": "1d", "7d": "7d", "90d": "90d"}
 
 CAUSES_ZH = {
     GapCause.CAMERA_OFFLINE: "摄像机离线",
@@ -79,6 +81,18 @@ def _live(settings: Settings) -> _Live:
     return _Live(True, answer["cameras"], answer["volumes"])
 
 
+def completeness_of(store: Store, camera: str, now_us: int, settings: Settings) -> Completeness:
+    """As the settings judge it."""
+    retention = settings.retention
+    return store.completeness(
+        camera,
+        now_us,
+        zone_named(settings.site.timezone),
+        min_days=retention.min_days,
+        tolerance_us=round(retention.gap_tolerance_seconds * US_PER_S),
+    )
+
+
 def status_document(settings: Settings) -> dict[str, Any]:
     """The JSON of ``xueliang status``; instants are ISO 8601 in the site's time zone."""
     now_us = SystemClock().utc_us()
@@ -91,7 +105,7 @@ def status_document(settings: Settings) -> dict[str, Any]:
                 "name": camera.name,
                 "role": camera.role,
                 "enabled": camera.enabled,
-                **_measured(store, camera.id, now_us, zone),
+                **_measured(store, camera.id, now_us, zone, settings),
                 **live.cameras.get(camera.id, {}),
             }
             for camera in settings.camera
@@ -106,7 +120,10 @@ def status_document(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _measured(store: Store, camera: str, now_us: int, zone: tzinfo) -> dict[str, Any]:
+def _measured(
+    store: Store, camera: str, now_us: int, zone: tzinfo, settings: Settings
+) -> dict[str, Any]:
+    found = completeness_of(store, camera, now_us, settings)
     newest_us, oldest_us = store.newest(camera), store.oldest(camera)
     age_us = None if newest_us is None else now_us - newest_us
     return {
@@ -114,11 +131,25 @@ def _measured(store: Store, camera: str, now_us: int, zone: tzinfo) -> dict[str,
         "newest": None if newest_us is None else format_instant(newest_us, zone),
         "newest_age_seconds": None if age_us is None else round(age_us / US_PER_S, 1),
         "oldest": None if oldest_us is None else format_instant(oldest_us, zone),
-        "coverage": {
-            name: round(store.coverage(camera, now_us - window_us, now_us), 6)
-            for name, window_us in WINDOWS_US.items()
+        "coverage": {name: rounded(found.windows[label].ratio) for name, label in WINDOWS.items()},
+        "history": {
+            "due_from": format_instant(found.due_from_us, zone),
+            "mature": found.is_mature,
+        },
+        "completeness": {
+            "checked_days": found.checked_days,
+            "complete_days": found.complete_days,
+            "missing_days": [
+                day.date.isoformat() for day in found.days if day.state is DayState.MISSING
+            ],
         },
     }
+
+
+def rounded(ratio: float | None, digits: int = 6) -> float | None:
+    """Rounded down: what lacks a second in 90 days does not read as whole."""
+    scale = 10**digits
+    return None if ratio is None else math.floor(ratio * scale + 1e-6) / scale
 
 
 def timeline_document(
@@ -170,8 +201,16 @@ def render(document: dict[str, Any]) -> str:
     rows = [["摄像机 camera", "录像 recording", "码率 rate", "24h", "7d", "90d", "最早 oldest"]]
     rows += [_camera_row(camera) for camera in document["cameras"]]
     lines += table(rows)
+    young = [
+        f"{camera['camera']}: 历史未满 history not yet mature, due since"
+        f" {camera['history']['due_from'][:19]}"
+        for camera in document["cameras"]
+        if not camera["history"]["mature"]
+    ]
+    if young:
+        lines += ["", *young]
     troubles = [
-        f"{camera['camera']}: {_cause_text(camera['cause'])} {camera.get('detail', '')}".rstrip()
+        f"{camera['camera']}: {cause_text(camera['cause'])} {camera.get('detail', '')}".rstrip()
         for camera in document["cameras"]
         if camera.get("cause")
     ]
@@ -207,9 +246,14 @@ def _camera_row(camera: dict[str, Any]) -> list[str]:
         camera["camera"],
         recording,
         "-" if rate is None else f"{rate / 1e6:.2f} Mbit/s",
-        *(f"{100 * coverage[name]:.2f} %" for name in WINDOWS_US),
+        *(_percent(coverage[name]) for name in WINDOWS),
         (camera["oldest"] or "-")[:19],
     ]
+
+
+def _percent(ratio: float | None) -> str:
+    found = rounded(ratio, 4)
+    return "-" if found is None else f"{100 * found:.2f} %"
 
 
 def render_timeline(document: dict[str, Any]) -> str:
@@ -220,7 +264,7 @@ def render_timeline(document: dict[str, Any]) -> str:
         (
             gap["start"],
             gap["end"],
-            f"缺口 gap: {_cause_text(gap['cause'])} {gap['detail']}".rstrip(),
+            f"缺口 gap: {cause_text(gap['cause'])} {gap['detail']}".rstrip(),
         )
         for gap in document["gaps"]
     ]
@@ -230,7 +274,8 @@ def render_timeline(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _cause_text(cause: str) -> str:
+def cause_text(cause: str) -> str:
+    """A gap's cause in both languages."""
     return f"{CAUSES_ZH[GapCause(cause)]} {cause}"
 
 

@@ -12,11 +12,13 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import tzinfo
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from config.errors import Retry, XueliangError
+from retention.completeness import Completeness, asked_from, completeness
 from retention.index import rows
 from retention.index.read import Index
 from retention.model import (
@@ -126,10 +128,6 @@ class Store:
         """The segment that holds the instant, else the first one after it."""
         return self._index.read(lambda connection: rows.segment_at(connection, camera, at_us))
 
-    def coverage(self, camera: str, from_us: int, to_us: int) -> float:
-        """Recorded over due time of the window, 0 to 1; 1 where nothing was due."""
-        return self.timeline(camera, from_us, to_us, to_us).coverage
-
     def timeline(self, camera: str, from_us: int, to_us: int, now_us: int) -> Timeline:
         """Spans and gaps of the part of the window that is due and known.
 
@@ -156,6 +154,14 @@ class Store:
             )
 
         return self._index.read(query)
+
+    def completeness(
+        self, camera: str, now_us: int, zone: tzinfo, *, min_days: int = 90, tolerance_us: int = 0
+    ) -> Completeness:
+        """Coverage of the windows that end now, and of the past 90 calendar days."""
+        from_us = asked_from(now_us, zone, min_days=min_days)
+        line = self.timeline(camera, from_us, now_us, now_us)
+        return completeness(line, now_us, zone, min_days=min_days, tolerance_us=tolerance_us)
 
     def _is_edge_running(self, known: _Known, now_us: int) -> bool:
         try:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from config.instants import BEIJING
 from edge.demo.plan import CameraPlan, StreamPlan
 from retention.fragments import decode_table
 from retention.index import rows
@@ -83,25 +84,22 @@ def read_times(made: BigStore) -> dict[str, Times]:
         def ninety_days() -> None:
             store.timeline(camera(), until_us - 90 * DAY_US, until_us, until_us)
 
-        def coverage(days: int) -> None:
+        def completeness() -> None:
             for one in made.cameras:
-                store.coverage(one, until_us - days * DAY_US, until_us)
+                store.completeness(one, until_us, BEIJING)
 
         def status() -> None:
             """What ``xueliang status`` asks, and ``edge`` every five minutes."""
             for one in made.cameras:
                 store.newest(one)
                 store.oldest(one)
-            for days in (1, 7, 90):
-                coverage(days)
+            completeness()
 
         return {
             "locate an instant": timed(lambda: store.locate(camera(), instant_us()), 5000),
             "time line of a camera-day": timed(day, 1000),
             "time line of 90 days": timed(ninety_days, 32),
-            "coverage of all cameras, 1 day": timed(lambda: coverage(1), 20),
-            "coverage of all cameras, 7 days": timed(lambda: coverage(7), 10),
-            "coverage of all cameras, 90 days": timed(lambda: coverage(90), SURVEYS),
+            "completeness of all cameras, 90 days": timed(completeness, SURVEYS),
             "status": timed(status, SURVEYS),
             "next numbers": timed(lambda: index.read(rows.next_numbers), 100),
             "oldest of all cameras": timed(lambda: [store.oldest(c) for c in made.cameras], 100),
@@ -229,7 +227,7 @@ def write_times(made: BigStore) -> Writing:
         with Store(made.index_path, made.volumes) as store:
             while not stopping.is_set():
                 for one in made.cameras:
-                    store.coverage(one, made.kept_from_us, made.until_us)
+                    store.completeness(one, made.until_us, BEIJING)
 
     reader = threading.Thread(target=survey)
     took: list[float] = []

@@ -114,7 +114,7 @@ def test_facts_of_a_camera(site: Site) -> None:
     with Store(site.index_path, site.volumes) as store:
         assert store.cameras() == ["gate"]
         assert (store.oldest("gate"), store.newest("gate")) == (T0, T0 + 40 * S)
-        assert store.coverage("gate", T0, T0 + 40 * S) == 0.75
+        assert store.timeline("gate", T0, T0 + 40 * S, T0 + 40 * S).coverage == 0.75
         assert store.oldest("nobody") is None
         assert store.timeline("nobody", T0, T0 + S, T0 + S).spans == ()
 
