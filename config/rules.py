@@ -43,6 +43,13 @@ def faults(raw: Raw) -> Iterator[Fault]:
     yield from _repeated(
         [(("platform", i, "name"), p.get("name")) for i, p in enumerate(platforms)]
     )
+    site = table(raw, "site")
+    if ("longitude" in site) != ("latitude" in site):
+        yield Fault(
+            key=("site",),
+            predicate="has only one of longitude and latitude",
+            mend="give both (WGS-84 degrees), or none",
+        )
     yield from _retention(table(raw, "retention"))
     yield from _exposed(cameras, platforms)
     yield from _binds(raw)
@@ -104,6 +111,7 @@ def _platform(key: Key, platform: Raw, cameras: list[Raw]) -> Iterator[Fault]:
             predicate=f"contains port {port} of SIP",
             mend="choose another range",
         )
+    yield from _directories(key, platform, cameras)
     channels = platform.get("channels")
     known = {c["id"]: c for c in cameras if isinstance(c.get("id"), str)}
     for channel in channels if isinstance(channels, list) else []:
@@ -123,16 +131,42 @@ def _platform(key: Key, platform: Raw, cameras: list[Raw]) -> Iterator[Fault]:
             )
 
 
+def _directories(key: Key, platform: Raw, cameras: list[Raw]) -> Iterator[Fault]:
+    """Codes once each, parents that are there, cameras that are known."""
+    known = {camera["id"] for camera in cameras if isinstance(camera.get("id"), str)}
+    tree = tables(platform, "directory")
+    codes = {one["id"] for one in tree if isinstance(one.get("id"), str)}
+    yield from _repeated(
+        [((*key, "directory", i, "id"), one.get("id")) for i, one in enumerate(tree)]
+    )
+    for index, one in enumerate(tree):
+        place = (*key, "directory", index)
+        parent, inside = one.get("parent"), one.get("cameras")
+        if isinstance(parent, str) and (parent not in codes or parent == one.get("id")):
+            yield Fault(
+                key=(*place, "parent"),
+                predicate=f"is {parent[:80]!r}, which is no other directory's id",
+                mend="use the id of another [[platform.directory]], or leave it out",
+            )
+        for camera in inside if isinstance(inside, list) else []:
+            if isinstance(camera, str) and camera not in known:
+                yield Fault(
+                    key=(*place, "cameras"),
+                    predicate=f"names {camera[:80]!r}, which is no camera's id",
+                    mend="use the ids of [[camera]]",
+                )
+
+
 def _repeated(values: list[tuple[Key, object]]) -> Iterator[Fault]:
     seen: dict[str, Key] = {}
     for key, value in values:
         if not isinstance(value, str):
             continue
         if value in seen:
-            first = int(seen[value][1]) + 1
+            first = int(seen[value][-2]) + 1
             yield Fault(
                 key=key,
-                predicate=f"is {value[:80]!r}, as of {key[0]} no. {first} too",
+                predicate=f"is {value[:80]!r}, as of {key[-3]} no. {first} too",
                 mend="give each its own",
             )
         else:

@@ -204,6 +204,29 @@ Interface = Annotated[str, PlainValidator(_interface)]
 Word = Annotated[str, Field(pattern=r"^[!-~]{1,200}$")]
 Text = Annotated[str, Field(max_length=NAME_CHARS_MAX)]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
+Longitude = Annotated[float, Field(ge=-180, le=180)]
+Latitude = Annotated[float, Field(ge=-90, le=90)]
+#: A code of GB/T 28181: one or two digits, several behind ``/`` where the standard lets them.
+Digits = Annotated[str, Field(pattern=r"^([0-9]{1,2}(/[0-9]{1,2})*)?$", max_length=40)]
+#: A directory of a platform's tree: a region of 2, 4, 6 or 8 digits, or a code of 20.
+DirectoryCode = Annotated[str, Field(pattern=r"^([0-9]{2}){1,4}$|^[0-9]{20}$")]
+#: Orders that are refused unless a platform is allowed them (``uplink.commands.POLICY``).
+AllowedCommand = Literal[
+    "AlarmReport",
+    "DeviceUpgrade",
+    "FormatSDCard",
+    "FrameMirror",
+    "OSDConfig",
+    "PictureMask",
+    "StopRecord",
+    "SVACDecodeConfig",
+    "SVACEncodeConfig",
+    "TeleBoot",
+    "VideoAlarmRecord",
+    "VideoParamAttribute",
+    "VideoParamOpt",
+    "VideoRecordPlan",
+]
 #: TOML arrays arrive as lists; settings are hashable values.
 List = Field(strict=False)
 
@@ -217,6 +240,8 @@ class Site(_Table):
 
     name: Name
     timezone: TimeZone = "Asia/Shanghai"
+    longitude: Longitude | None = None  # degrees, WGS-84
+    latitude: Latitude | None = None
 
 
 class Storage(_Table):
@@ -260,8 +285,8 @@ class Archive(_Table):
     address: Text = ""
     civil_code: Annotated[str, Field(pattern=r"^([0-9]{2}){0,4}$")] = ""
     block: Text = ""
-    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None  # degrees, WGS-84
-    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Longitude | None = None  # degrees, WGS-84
+    latitude: Latitude | None = None
     manufacturer: Text = ""
     model: Text = ""
     owner: Text = ""
@@ -276,6 +301,12 @@ class Archive(_Table):
     room_type: Annotated[str, Field(pattern=r"^[12]?$")] = ""
     ptz_type: Annotated[str, Field(pattern=r"^[1-7]?$")] = ""
     mac: Annotated[str, Field(pattern=r"^(([0-9A-F]{2}-){5}[0-9A-F]{2})?$")] = ""
+    position_type: Digits = ""  # 2016
+    use_type: Digits = ""  # 2016
+    light_type: Digits = ""
+    imaging_type: Digits = ""  # 2022
+    capture_position_type: Annotated[str, Field(pattern=r"^[0-9]{0,4}$")] = ""  # 2022, annex O
+    industry: Annotated[str, Field(pattern=r"^[A-Z]?[0-9]{0,4}$")] = ""  # GB/T 4754
 
 
 class Camera(_Table):
@@ -294,6 +325,15 @@ class Camera(_Table):
     audio: bool = False
     expose: bool = True
     archive: Archive = Archive()
+
+
+class Directory(_Table):
+    """A node of a platform's tree: region, business group (type 215), organisation (216)."""
+
+    id: DirectoryCode
+    name: Name
+    parent: DirectoryCode | None = None
+    cameras: Annotated[tuple[Identifier, ...], List] = ()
 
 
 class Platform(_Table):
@@ -317,7 +357,18 @@ class Platform(_Table):
     retry_seconds: Annotated[int, Field(ge=5, le=3600)] = 60
     peers: Annotated[tuple[Host, ...], List] = ()
     channels: Annotated[tuple[Identifier, ...], List] = ()
-    allow: Annotated[tuple[Word, ...], List] = ()
+    allow: Annotated[tuple[AllowedCommand, ...], List] = ()
+    #: How bodies are declared; empty: GB2312 for 2016, GB18030 for 2022.
+    charset: Literal["", "GB2312", "GBK", "GB18030", "UTF-8"] = ""
+    #: Whether the device is an item of its own Catalog, beside its channels.
+    list_device: bool = True
+    directory: Annotated[tuple[Directory, ...], List] = ()
+    #: RecordInfo: longest item of windows up to 7 days; 0: only midnights and gaps cut.
+    record_item_minutes: Annotated[int, Field(ge=0, le=1440)] = 60
+    #: RecordInfo: items cut to the asked window, or told with their true bounds.
+    record_clip: bool = True
+    #: Hosts to which pictures may be sent, beside ``server`` and ``peers``.
+    upload_hosts: Annotated[tuple[Host, ...], List] = ()
 
 
 class Console(_Table):

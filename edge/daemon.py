@@ -205,6 +205,7 @@ class _Edge:
                 settings.metrics.bind.port,
                 self._metrics.registry,
                 self._view.health,
+                self._view.told,
             )
             stack.callback(endpoint.close)
             self._checkpoints = Checkpoints(

@@ -1,4 +1,8 @@
-"""``/metrics`` and ``/healthz`` of ``edge`` on loopback. Shell: a thread a request, no state."""
+"""``/metrics``, ``/healthz`` and ``/status`` of ``edge`` on loopback. Shell: a thread a request.
+
+``/status`` is for the other services of this box, which run as other users: what is recorded, on
+which disks (ARCHITECTURE.md, "What edge tells uplink"). No secret, no address of a camera.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -38,7 +43,12 @@ class Endpoint:
     """
 
     def __init__(
-        self, host: str, port: int, registry: CollectorRegistry, health: Callable[[], Health]
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        health: Callable[[], Health],
+        told: Callable[[], Any] = dict,
     ) -> None:
         class Handler(BaseHTTPRequestHandler):
             timeout = REQUEST_TIMEOUT_S
@@ -51,8 +61,11 @@ class Endpoint:
                     body = {"healthy": state.is_healthy, "reasons": state.reasons}
                     text = json.dumps(body, ensure_ascii=False).encode()
                     self._answer(200 if state.is_healthy else 503, "application/json", text)
+                elif self.path == "/status":
+                    text = json.dumps(told(), ensure_ascii=False).encode()
+                    self._answer(200, "application/json", text)
                 else:
-                    self._answer(404, "text/plain", b"known: /metrics /healthz\n")
+                    self._answer(404, "text/plain", b"known: /metrics /healthz /status\n")
 
             def _answer(self, status: int, kind: str, body: bytes) -> None:
                 self.send_response(status)

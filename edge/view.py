@@ -18,12 +18,14 @@ from edge.holds import HeldFigures
 from edge.metrics import CameraSnapshot, Snapshot, VolumeSnapshot
 from edge.status import RECORDING_MAX_AGE_US
 from retention.clock import Clock, is_clock_synchronized
-from retention.model import US_PER_S
+from retention.model import US_PER_S, GapCause
 from retention.volumes import VolumeSet
 
 DAY_S = 86_400
 #: Maker, model and firmware are told by the camera: cut in status, as in metrics.
 TOLD_CHARACTERS_MAX = 100
+#: A camera with one of these does not answer; with another one it does, without a picture.
+_ABSENT_CAUSES = frozenset({None, GapCause.CAMERA_OFFLINE, GapCause.NETWORK})
 
 
 @dataclass(slots=True)
@@ -111,6 +113,31 @@ class View:
             ],
         }
 
+    def told(self) -> dict[str, Any]:
+        """``/status``: what the other services of this box may know, each key always there.
+
+        ``presence`` is ON with a picture, OFF where the camera does not answer, VLOST where it
+        answers without one. Cameras out of service are left out.
+        """
+        now_us, now_monotonic_us = self._clock.utc_us(), self._clock.monotonic_us()
+        return {
+            "cameras": {
+                camera.id: self._camera_told(camera, now_us, now_monotonic_us)
+                for camera in list(self._cameras.in_service.values())
+                if camera.settings.enabled
+            },
+            "volumes": [
+                {
+                    "name": slot.name,
+                    "state": slot.state.value,
+                    "capacity_bytes": slot.usage.capacity_bytes if slot.usage else 0,
+                    "free_bytes": slot.usage.free_bytes if slot.usage else 0,
+                }
+                for slot in self._volumes.slots
+            ],
+            "retention_risk": "",
+        }
+
     def measure_rates(self) -> None:
         """To be called every few seconds: bit rate since the last call."""
         now_us = self._clock.monotonic_us()
@@ -144,6 +171,27 @@ class View:
             "width": None if media is None else media.video.width,
             "height": None if media is None else media.video.height,
             "audio": None if media is None or media.audio is None else media.audio.codec.value,
+            "manufacturer": "" if told is None else told.manufacturer[:TOLD_CHARACTERS_MAX],
+            "model": "" if told is None else told.model[:TOLD_CHARACTERS_MAX],
+            "firmware": "" if told is None else told.firmware[:TOLD_CHARACTERS_MAX],
+        }
+
+    def _camera_told(
+        self, camera: CameraInService, now_us: int, now_monotonic_us: int
+    ) -> dict[str, Any]:
+        recorder, told = camera.recorder, camera.description
+        media = recorder.format
+        presence = "ON"
+        if not recorder.is_up(now_monotonic_us):
+            presence = "OFF" if recorder.gap_cause in _ABSENT_CAUSES else "VLOST"
+        return {
+            "presence": presence,
+            "recording": _is_recording(camera, now_us),
+            "cause": "" if recorder.gap_cause is None else recorder.gap_cause.value,
+            "codec": "" if media is None else media.video.codec.value,
+            "width": 0 if media is None else media.video.width,
+            "height": 0 if media is None else media.video.height,
+            "bits_per_second": round(self._bits_per_second.get(camera.id, 0)),
             "manufacturer": "" if told is None else told.manufacturer[:TOLD_CHARACTERS_MAX],
             "model": "" if told is None else told.model[:TOLD_CHARACTERS_MAX],
             "firmware": "" if told is None else told.firmware[:TOLD_CHARACTERS_MAX],

@@ -83,9 +83,13 @@ def standing(state: SiteState, cameras: Iterable[str]) -> list[Standing]:
     if not state.is_running:
         return [Standing(camera="", condition=Condition.RECORDER_STOPPED)]
     found = [one for camera in cameras if (one := _camera_standing(camera, state)) is not None]
-    broken = [volume for volume in state.volumes if volume.state not in _STORAGE_OK]
+    broken = [
+        f"disk {number}: {volume.state}"
+        for number, volume in enumerate(state.volumes, start=1)
+        if volume.state not in _STORAGE_OK
+    ]
     if broken:
-        detail = ", ".join(f"disk {volume.name}: {volume.state}" for volume in broken)
+        detail = ", ".join(broken)
         found.append(Standing(camera="", condition=Condition.STORAGE_FAILED, detail=detail))
     elif state.volumes and all(volume.state == "full" for volume in state.volumes):
         found.append(Standing(camera="", condition=Condition.STORAGE_FULL))

@@ -385,3 +385,40 @@ def as_toml(value: Any) -> str:
         return str(item).lower()
 
     return "\n".join(f"{key(k)} = {inline(v)}" for k, v in value.items())
+
+
+TREE = """
+[[platform.directory]]
+id = "36010200002150000001"
+name = "托育机构"
+[[platform.directory]]
+id = "36010200002160000001"
+name = "出入口"
+parent = "36010200002150000001"
+cameras = ["gate-exit"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "words"),
+    [
+        ('id = "36010200002160000001"', 'id = "36010200002150000001"', "id", "directory no. 1 too"),
+        ('parent = "36010200002150000001"', 'parent = "340200"', "parent", "'340200'"),
+        ('cameras = ["gate-exit"]', 'cameras = ["gone"]', "cameras", "'gone'"),
+        ('id = "36010200002160000001"', 'id = "123"', "id", ""),
+    ],
+)
+def test_a_platform_s_tree_holds_together(
+    good: str, old: str, new: str, key: str, words: str
+) -> None:
+    whole = good.replace("\n[metrics]", TREE + "\n[metrics]")
+    tree = parse(whole, file="x.toml").platform[0].directory
+    assert [one.name for one in tree] == ["托育机构", "出入口"]
+    problem = problems(whole.replace(old, new))[0]
+    assert problem.place.key.endswith(f"].{key}")
+    assert words in str(problem)
+
+
+def test_orders_that_are_never_refused_need_no_permission(good: str) -> None:
+    problem = only(good.replace('["gate-exit"]', '["gate-exit"]\nallow = ["PTZCmd"]'))
+    assert "platform[police].allow" in problem.place.key

@@ -1,0 +1,211 @@
+"""Sends alarms to every platform, and keeps what was not taken. Shell.
+
+Each platform's :class:`~uplink.alarms.AlarmBook` is one file in uplink's own folder, replaced whole
+at each change. A subscribed platform gets NOTIFYs, another one MESSAGEs; an alarm leaves the book
+when the platform answered it (or will never take it), so an outage of any length only delays it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import logging
+import os
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retention.clock import Clock
+from uplink.alarms import Alarm, AlarmBook, AlarmFilter, AlarmWatch, body, standing
+from uplink.commands import ResetAlarm
+from uplink.device import Device, SiteState
+from uplink.message_metrics import MessageMetrics
+from uplink.ports import UserAgent
+
+log = logging.getLogger(__name__)
+
+TOPIC = "Alarm"
+#: Between two tries of an alarm that a platform did not answer.
+RETRY_S = 30.0
+#: Answers that say "not now", or that the platform lost us: the alarm stays.
+_LATER = frozenset({401, 403, 404, 407, 408, 480, 481, 500, 503, 504})
+
+
+@dataclass(slots=True)
+class _Desk:
+    """One platform's part."""
+
+    device: Device
+    path: Path
+    book: AlarmBook = field(default_factory=AlarmBook)
+    filter: AlarmFilter | None = None  # while subscribed
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class AlarmDesk:
+    """Feed :meth:`observe` every second; run :meth:`run` beside it."""
+
+    def __init__(
+        self,
+        devices: Mapping[str, Device],
+        folder: Path,
+        clock: Clock,
+        metrics: MessageMetrics,
+        retry_s: float = RETRY_S,
+    ) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self._retry_s = retry_s
+        self._watch = AlarmWatch()
+        self._numbers = itertools.count(1)
+        self._desks = {
+            name: _Desk(device=device, path=folder / f"alarms-{_file_name(name)}.json")
+            for name, device in devices.items()
+        }
+
+    def load(self) -> None:
+        """Read what an earlier life left. Blocks."""
+        for name, desk in self._desks.items():
+            desk.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+            try:
+                data = desk.path.read_bytes()
+            except FileNotFoundError:
+                continue
+            if not desk.book.loads(data):
+                log.warning("alarm_book_damaged", extra={"platform": name})
+                self._metrics.failures.labels("alarm_book_read").inc()
+
+    def observe(self, state: SiteState) -> None:
+        """Take what is wrong now."""
+        now_us = self._clock.utc_us()
+        lasting = self._watch.observe(standing(state, list(state.cameras)), now_us)
+        for name, desk in self._desks.items():
+            before, dropped = len(desk.book.waiting), desk.book.dropped
+            desk.book.observe(desk.device, lasting, now_us)
+            if desk.book.dropped > dropped:
+                self._metrics.alarms.labels(name, "dropped").inc(desk.book.dropped - dropped)
+            if len(desk.book.waiting) != before or desk.book.is_changed:
+                desk.wake.set()
+            self._metrics.alarms_waiting.labels(name).set(len(desk.book.waiting))
+
+    def reset(self, platform: str, order: ResetAlarm) -> int:
+        """AlarmCmd ResetAlarm; how many conditions may be told again."""
+        desk = self._desks[platform]
+        count = desk.book.reset(order.code, desk.device.device_id, order.method, order.type)
+        desk.wake.set()
+        return count
+
+    def is_alarming(self, platform: str, code: str) -> bool:
+        return self._desks[platform].book.is_alarming(code)
+
+    def registered(self, platform: str) -> None:
+        """MESSAGEs may go out again."""
+        self._desks[platform].wake.set()
+
+    def subscribed(self, platform: str, wanted: AlarmFilter) -> None:
+        self._desks[platform].filter = wanted
+
+    def unsubscribed(self, platform: str) -> None:
+        self._desks[platform].filter = None
+        self._desks[platform].wake.set()
+
+    async def run(self, agent: UserAgent) -> None:
+        """Send until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for name, desk in self._desks.items():
+                tasks.create_task(self._serve(name, desk, agent))
+
+    async def _serve(self, name: str, desk: _Desk, agent: UserAgent) -> None:
+        while True:
+            desk.wake.clear()
+            await self._save(name, desk)
+            is_done = await self._send_all(name, desk, agent)
+            await self._save(name, desk)
+            try:
+                async with asyncio.timeout(None if is_done else self._retry_s):
+                    await desk.wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _send_all(self, name: str, desk: _Desk, agent: UserAgent) -> bool:
+        """Whether nothing is left to try again."""
+        for alarm in list(desk.book.waiting):
+            if not agent.is_registered(name):
+                return True  # registered() wakes us
+            wanted = desk.filter
+            if wanted is not None and agent.is_subscribed(name, TOPIC):
+                is_taken = not wanted.takes(alarm) or await self._notify(name, desk, alarm, agent)
+            else:
+                is_taken = await self._message(name, desk, alarm, agent)
+            if not is_taken:
+                return False
+            desk.book.taken(alarm.number)
+            await self._save(name, desk)
+        return True
+
+    async def _message(self, name: str, desk: _Desk, alarm: Alarm, agent: UserAgent) -> bool:
+        status = await agent.send(name, self._body(desk, alarm))
+        if status is None or status in _LATER:
+            self._metrics.alarms.labels(name, "unanswered" if status is None else "later").inc()
+            return False
+        result = "taken" if status < 300 else "refused"
+        self._metrics.alarms.labels(name, result).inc()
+        if result == "refused":
+            log.warning("alarm_refused", extra={"platform": name, "status": status})
+        return True
+
+    async def _notify(self, name: str, desk: _Desk, alarm: Alarm, agent: UserAgent) -> bool:
+        """In the subscription; taken if it still stands when the NOTIFY has been answered."""
+        answered = asyncio.Event()
+
+        async def bodies() -> AsyncIterator[bytes]:
+            try:
+                yield self._body(desk, alarm)
+            finally:
+                answered.set()
+
+        if not agent.notify(name, TOPIC, bodies()):
+            return False
+        try:
+            async with asyncio.timeout(self._retry_s * 2):
+                await answered.wait()
+        except TimeoutError:
+            return False
+        is_taken = agent.is_subscribed(name, TOPIC)
+        self._metrics.alarms.labels(name, "taken" if is_taken else "unanswered").inc()
+        return is_taken
+
+    def _body(self, desk: _Desk, alarm: Alarm) -> bytes:
+        return body(alarm, desk.device, str(next(self._numbers)))
+
+    async def _save(self, name: str, desk: _Desk) -> None:
+        if not desk.book.is_changed:
+            return
+        desk.book.is_changed = False
+        try:
+            await asyncio.to_thread(_replace, desk.path, desk.book.dumps())
+        except OSError as error:
+            desk.book.is_changed = True
+            self._metrics.failures.labels("alarm_book_write").inc()
+            log.error("alarm_book_not_written", extra={"platform": name, "error": str(error)})
+
+
+def _file_name(platform: str) -> str:
+    """Names of platforms are free text."""
+    return hashlib.sha256(platform.encode()).hexdigest()[:16]
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Whole or not at all, also through a power cut."""
+    fresh = path.with_suffix(".new")
+    with fresh.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,107 @@
+"""What ``edge`` tells of cameras and disks, asked for every few seconds on loopback. Shell.
+
+``edge`` serves ``/status`` beside its metrics (ARCHITECTURE.md, "What edge tells uplink"): uplink
+is another user and never imports it. A recorder that does not answer records nothing, as far as
+anybody can know: the state then says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import logging
+from typing import Any
+
+from config.address import Address
+from uplink.device import CameraState, Presence, SiteState, VolumeState
+
+log = logging.getLogger(__name__)
+
+POLL_S = 2.0
+TIMEOUT_S = 3.0
+ANSWER_BYTES_MAX = 4 * 2**20
+#: Unanswered polls in a row, before the recorder counts as gone: a restart takes a moment.
+MISSES_MAX = 3
+
+
+class EdgeState:
+    """``state`` is what is known now; :meth:`run` keeps it so until cancelled."""
+
+    def __init__(self, metrics: Address) -> None:
+        self._address = metrics
+        self.state = SiteState()
+        self.is_known = False  # answered, or given up, at least once
+        self._misses = 0
+
+    async def run(self) -> None:
+        while True:
+            await self.poll()
+            await asyncio.sleep(POLL_S)
+
+    async def poll(self) -> None:
+        """One question; never raises for what edge answers or not."""
+        try:
+            answer = await asyncio.to_thread(_ask, self._address)
+            self.state = site_state(json.loads(answer))
+        except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
+            self._misses += 1
+            if self._misses == MISSES_MAX:
+                log.warning("edge_silent", extra={"error": type(error).__name__})
+                self.state = SiteState()
+                self.is_known = True
+        else:
+            self._misses = 0
+            self.is_known = True
+
+
+def _ask(address: Address) -> bytes:
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", "/status")
+        answer = connection.getresponse()
+        if answer.status != http.client.OK:
+            raise http.client.HTTPException(f"/status answers {answer.status}")
+        return answer.read(ANSWER_BYTES_MAX)
+    finally:
+        connection.close()
+
+
+def site_state(document: Any) -> SiteState:
+    """The state of a ``/status`` document.
+
+    Raises:
+        ValueError: it has another shape.
+    """
+    try:
+        return SiteState(
+            is_running=True,
+            cameras={str(name): _camera(one) for name, one in document["cameras"].items()},
+            volumes=tuple(
+                VolumeState(
+                    name=str(one["name"]),
+                    state=str(one["state"]),
+                    capacity_bytes=int(one["capacity_bytes"]),
+                    free_bytes=int(one["free_bytes"]),
+                )
+                for one in document["volumes"]
+            ),
+            retention_risk=str(document["retention_risk"]),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"/status has another shape: {error!r}") from error
+
+
+def _camera(one: Any) -> CameraState:
+    return CameraState(
+        presence=Presence(one["presence"]),
+        is_recording=bool(one["recording"]),
+        cause=str(one["cause"]),
+        codec=str(one["codec"]),
+        width=int(one["width"]),
+        height=int(one["height"]),
+        bits_per_second=int(one["bits_per_second"]),
+        manufacturer=str(one["manufacturer"]),
+        model=str(one["model"]),
+        firmware=str(one["firmware"]),
+    )
