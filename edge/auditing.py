@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from config.changes import changes
@@ -94,24 +95,31 @@ def _owner(path: Path) -> str:
         return ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """Something that is on record, and being done."""
+
+    head: Head  # the record of its beginning
+    told: dict[str, Value]  # of how it ended
+
+
 @contextmanager
 def on_record(
     settings: Settings, action: Action, subject: str, actor: str | None = None, **detail: Value
-) -> Iterator[dict[str, Value]]:
+) -> Iterator[Deed]:
     """A command's deed, in the log of the command line: on record before it begins, and how it
-    ended. What is put into the dictionary is told at the end.
+    ended. What is put into ``told`` is told at the end.
 
     Raises:
         AuditUnavailable: it could not be put on record, and must not be done.
     """
     who = actor or os_actor()
     with AuditLog(settings.storage.state_dir, "cli", SystemClock(), wait_s=CLI_WAIT_S) as audit:
-        audit.record(action, subject=subject, actor=who, outcome=Outcome.BEGUN, **detail).result(
-            RECORD_TIMEOUT_S
-        )
+        begun = audit.record(action, subject=subject, actor=who, outcome=Outcome.BEGUN, **detail)
         told: dict[str, Value] = {}
+        head = begun.result(RECORD_TIMEOUT_S)
         try:
-            yield told
+            yield Deed(head=head, told=told)
         except BaseException as error:
             told["error"] = str(error) or type(error).__name__
             _end(audit, action, subject, who, Outcome.FAILED, told)

@@ -161,6 +161,87 @@ def reindex(dry_run: bool, config_path: Path, as_json: bool) -> None:
     click.echo(f"录像段 segments {rebuilt.segments}, 差异 differences {count}")
 
 
+@main.command()
+@click.argument("camera")
+@click.option("--from", "from_text", required=True, help="ISO 8601; local time without offset")
+@click.option("--to", "to_text", required=True)
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="a new folder",
+)
+@click.option("--reason", required=True, help="事由 for the audit log and the manifest")
+@config_option
+@json_option
+@_report_errors
+def export(
+    camera: str,
+    from_text: str,
+    to_text: str,
+    folder: Path,
+    reason: str,
+    config_path: Path,
+    as_json: bool,
+) -> None:
+    """导出 Footage of CAMERA with everything that proves it."""
+    from edge.evidence import export_camera, export_json, render_export
+
+    settings = load(config_path)
+    result = export_camera(settings, camera, from_text, to_text, folder, reason)
+    if as_json:
+        _print_json(export_json(settings, result))
+    else:
+        click.echo(render_export(settings, result))
+    if result.damaged:
+        sys.exit(EXIT_FINDING)
+
+
+@main.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--camera", help="verify the store's footage of this camera instead")
+@click.option("--from", "from_text", help="ISO 8601; local time without offset")
+@click.option("--to", "to_text")
+@click.option("--key", default="", help="密钥指纹 fingerprint of the box's key, from who knows it")
+@config_option
+@json_option
+@_report_errors
+def verify(
+    folder: Path | None,
+    camera: str | None,
+    from_text: str | None,
+    to_text: str | None,
+    key: str,
+    config_path: Path,
+    as_json: bool,
+) -> None:
+    """校验 Check an export in FOLDER from itself alone, or with --camera the store."""
+    from edge import evidence
+    from retention import export_verifier, verify
+
+    if (folder is None) == (camera is None):
+        raise click.UsageError("name a folder, or a camera with --camera")
+    if folder is not None:
+        if from_text or to_text:
+            raise click.UsageError("--from and --to go with --camera")
+        report = evidence.verify_folder(folder, key)
+        document, text = report.as_json(), export_verifier.render(report)
+        differences = len(report.differences)
+    else:
+        assert camera is not None
+        result = evidence.verify_store(load(config_path), camera, from_text, to_text, key)
+        document, text = verify.as_json(result), evidence.render_verified(result)
+        differences = len(result.differences)
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo(text)
+    if differences:
+        sys.exit(EXIT_FINDING)
+
+
 @main.group()
 def audit() -> None:
     """审计日志 Who did what: the audit logs."""

@@ -34,7 +34,7 @@ from edge.cameras import Cameras
 from edge.endpoint import Endpoint
 from edge.holds import HoldDesk, figures
 from edge.lock import state_lock
-from edge.metrics import EdgeMetrics, Snapshot
+from edge.metrics import EXPORT_RESULTS, EdgeMetrics, Snapshot
 from edge.status import completeness_of, index_path, open_store
 from edge.view import View
 from retention.audit import AuditLog, AuditUnavailable
@@ -223,6 +223,7 @@ class _Edge:
                 "ping": _ping,
                 "status": self._status,
                 "checkpoint": self._checkpoint,
+                "exported": self._exported,
                 "hold_add": lambda arguments: self._hold(desk.add, arguments),
                 "hold_release": lambda arguments: self._hold(desk.release, arguments),
             }
@@ -383,6 +384,14 @@ class _Edge:
     async def _status(self, _arguments: dict[str, Any]) -> Any:
         assert self._view is not None
         return self._view.status()
+
+    async def _exported(self, arguments: dict[str, Any]) -> Any:
+        """A command has exported: edge only counts it."""
+        result = str(arguments.get("result"))
+        if result in EXPORT_RESULTS:
+            self._metrics.exports.labels(result).inc()
+            self._metrics.export_bytes.labels(result).inc(max(0, int(arguments.get("bytes", 0))))
+        return {}
 
     async def _checkpoint(self, arguments: dict[str, Any]) -> Any:
         """Chain what is sealed of one camera (``camera``) or of all; how many segments."""

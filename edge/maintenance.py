@@ -25,9 +25,9 @@ def reindex_store(settings: Settings, *, dry_run: bool) -> Rebuilt:
         return reindex(
             index_path(settings), settings.storage.volumes, dry_run=True, is_live=is_live
         )
-    with state_lock(state_dir), on_record(settings, Action.REINDEX, "index.db") as told:
+    with state_lock(state_dir), on_record(settings, Action.REINDEX, "index.db") as deed:
         rebuilt = reindex(index_path(settings), settings.storage.volumes, dry_run=False)
-        told["segments"] = rebuilt.segments
-        told["differences"] = len(rebuilt.differences)
-        told["unreadable"] = len(rebuilt.unreadable)
+        deed.told["segments"] = rebuilt.segments
+        deed.told["differences"] = len(rebuilt.differences)
+        deed.told["unreadable"] = len(rebuilt.unreadable)
         return rebuilt

@@ -23,6 +23,7 @@ from retention.model import US_PER_S, MediaFormat
 log = logging.getLogger(__name__)
 
 STREAM = "main"
+EXPORT_RESULTS = ("ok", "damaged", "failed")
 VOLUME_STATES = ("ok", "full", "readonly", "missing", "wrong_id", "failed")
 #: Longest value of a label that a camera chose itself (maker, model, firmware), in characters.
 LABEL_CHARACTERS_MAX = 64
@@ -147,6 +148,8 @@ class EdgeMetrics:
             "When settings last came into force",
             registry=registry,
         )
+        self.exports = counter("nvr_export_total", "Signed exports", "result")
+        self.export_bytes = counter("nvr_export_bytes_total", "Media handed out", "result")
         self.checkpoint_time = Gauge(
             "nvr_checkpoint_last_success_timestamp_seconds",
             "When the chain of segments was last brought up to date and signed",

@@ -182,7 +182,7 @@ class Store:
         Raises:
             FootageUnavailable: the volume is not mounted.
         """
-        place = self._index.read(lambda connection: _start(connection, camera, from_us))
+        place = self._index.read(lambda connection: start_of(connection, camera, from_us))
         if place is None:
             return
         segment: Segment | None = place[0]
@@ -326,8 +326,10 @@ def _since_the_end(known: _Known, camera: str) -> list[Gap]:
     return [Gap(camera=camera, start_us=start_us, end_us=None, cause=cause)]
 
 
-def _start(connection: sqlite3.Connection, camera: str, from_us: int) -> tuple[Segment, int] | None:
-    """The segment and the fragment in it to begin with."""
+def start_of(
+    connection: sqlite3.Connection, camera: str, from_us: int
+) -> tuple[Segment, int] | None:
+    """The segment and the fragment in it to begin with, so that a decoder has a key frame."""
     first = rows.segment_at(connection, camera, from_us)
     if first is None:
         return None

@@ -35,13 +35,18 @@ def segment_faults(read: Read, size_bytes: int, row: Segment) -> list[str]:
         )
         if told != known
     ]
-    if segment_digest(scanned.header_bytes, scanned.entries) != row.digest:
+    if digest_of(scanned) != row.digest:
         faults.append(_where(scanned, row) or "its digest is another one: the header has changed")
     if _without_hashes(scanned.entries) != row.fragments:
         faults.append("its fragments are not where the index has them")
     if size_bytes != row.size_bytes:
         faults.append(f"the file has {size_bytes} bytes, the index says {row.size_bytes}")
     return faults + _trailer_faults(read, size_bytes, scanned, row)
+
+
+def digest_of(scanned: ScannedSegment) -> bytes:
+    """The digest of what a file holds."""
+    return segment_digest(scanned.header_bytes, scanned.entries)
 
 
 def _where(scanned: ScannedSegment, row: Segment) -> str:

@@ -1,0 +1,265 @@
+"""``xueliang export`` and ``xueliang verify``: footage handed out with its proof, and checked.
+
+Shell. An export is on record in the audit log before its first byte is written; it asks a running
+``edge`` for a checkpoint first, so that what is sealed is under one.
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from config.errors import XueliangError
+from config.instants import format_instant, parse_instant, zone_named
+from config.schema import Settings
+from edge import control
+from edge.auditing import on_record
+from edge.status import CAUSES_ZH, UnknownCamera, index_path, open_store
+from retention.audit import AuditUnavailable, os_actor
+from retention.audit_chain import Action
+from retention.clock import SystemClock
+from retention.export import Exported, ExportFailed, Order, plan_export, write_export
+from retention.export_verifier import Report, verify_export
+from retention.journal import key_id
+from retention.keys import KEY_NAME, KeyUnusable, signing_key
+from retention.read import is_edge_running
+from retention.verify import Verified, Window, verify_camera
+
+log = logging.getLogger(__name__)
+
+#: A checkpoint waits for the index, which may be busy on a bad day.
+CHECKPOINT_TIMEOUT_S = 60.0
+REASON_CHARACTERS_MAX = 500
+
+
+def export_camera(
+    settings: Settings, camera: str, from_text: str, to_text: str, folder: Path, reason: str
+) -> Exported:
+    """Hand out a camera's footage of a range.
+
+    Raises:
+        UnknownCamera, BadInstant, ExportFailed: what was asked cannot be.
+        AuditUnavailable: it could not be put on record; nothing was handed out.
+        IndexUnavailable, KeyUnusable: the store cannot be used by this user now.
+    """
+    zone = zone_named(settings.site.timezone)
+    from_us, to_us = parse_instant(from_text, zone), parse_instant(to_text, zone)
+    if from_us >= to_us:
+        raise ExportFailed("the range ends before it begins", hint="--from is the earlier one")
+    if not reason.strip() or len(reason) > REASON_CHARACTERS_MAX:
+        raise ExportFailed(
+            "an export needs a reason", hint=f"one to {REASON_CHARACTERS_MAX} characters"
+        )
+    _check_camera(settings, camera)
+    key = _own_key(settings)
+    notes = _checkpoint(settings, camera)
+    order = Order(
+        camera=camera,
+        camera_name=next((one.name for one in settings.camera if one.id == camera), ""),
+        from_us=from_us,
+        to_us=to_us,
+        reason=reason,
+        actor=os_actor(),
+        site=settings.site.name,
+        tool=f"xueliang-edge {metadata.version('xueliang-edge')}",
+    )
+    volumes = settings.storage.volumes
+    now_us = SystemClock().utc_us()
+    plan = plan_export(index_path(settings), volumes, order, key_id(key.public_key()), now_us)
+    try:
+        with on_record(
+            settings,
+            Action.EXPORT,
+            camera,
+            from_us=from_us,
+            to_us=to_us,
+            reason=reason,
+            folder=str(folder.absolute()),
+            bytes=plan.size_bytes,
+        ) as deed:
+            record = {"service": "cli", "seq": deed.head.seq, "hash": deed.head.hash}
+            result = write_export(
+                plan, volumes, folder, key, now_us=now_us, record=record, notes=notes
+            )
+            deed.told.update(
+                manifest_sha256=result.manifest_sha256,
+                files=len(result.files),
+                bytes=result.size_bytes,
+                damaged=len(result.damaged),
+            )
+    except XueliangError:
+        _count(settings, "failed", 0)
+        raise
+    _count(settings, "damaged" if result.damaged else "ok", result.size_bytes)
+    return result
+
+
+def _check_camera(settings: Settings, camera: str) -> None:
+    known = [one.id for one in settings.camera]
+    if camera in known:
+        return
+    with open_store(settings) as store:
+        if camera not in store.cameras():
+            raise UnknownCamera(f"camera {camera!r} is unknown", hint=f"known: {', '.join(known)}")
+
+
+def _own_key(settings: Settings) -> Ed25519PrivateKey:
+    path = settings.storage.state_dir / KEY_NAME
+    if not path.exists():
+        raise KeyUnusable(
+            f"the signing key {path} is not there", hint="was 'xueliang run edge' ever started?"
+        )
+    return signing_key(settings.storage.state_dir)
+
+
+def _checkpoint(settings: Settings, camera: str) -> list[str]:
+    """Ask the running ``edge`` to chain what is sealed; what the manifest has to say of it."""
+    try:
+        control.ask(
+            settings.storage.state_dir,
+            "checkpoint",
+            timeout_s=CHECKPOINT_TIMEOUT_S,
+            camera=camera,
+        )
+    except (control.ControlUnavailable, control.ControlRefused) as error:
+        log.info("export_without_new_checkpoint", extra={"error": str(error)})
+        return ["no new checkpoint was made for this export: edge did not run or did not answer"]
+    return []
+
+
+def _count(settings: Settings, result: str, size_bytes: int) -> None:
+    """For edge's metrics; where it does not run nobody counts."""
+    try:
+        control.ask(settings.storage.state_dir, "exported", result=result, bytes=size_bytes)
+    except (control.ControlUnavailable, control.ControlRefused):
+        log.info("export_not_counted")
+
+
+def render_export(settings: Settings, result: Exported) -> str:
+    """For people."""
+    zone = zone_named(settings.site.timezone)
+    plan = result.plan
+    size = f"{len(result.files)} files, {result.size_bytes / 2**20:.1f} MiB"
+    lines = [f"已导出 exported: {result.folder}  ({size})"]
+    if result.range_us is not None:
+        start, end = (format_instant(one, zone) for one in result.range_us)
+        lines.append(f"实际范围 exact range: {start} .. {end}")
+    for gap in plan.gaps:
+        end_us = plan.order.to_us if gap.end_us is None else gap.end_us
+        start, end = format_instant(gap.start_us, zone), format_instant(end_us, zone)
+        lines.append(f"缺口 gap: {start} .. {end}  {CAUSES_ZH[gap.cause]} {gap.cause.value}")
+    if plan.unchained:
+        numbers = ", ".join(map(str, plan.unchained))
+        lines.append(f"尚未入链 under no checkpoint yet: segments {numbers}")
+    lines.append(f"密钥指纹 key: {result.fingerprint}")
+    lines.append(f"校验 verify: xueliang verify {result.folder} --key {result.fingerprint}")
+    lines += [f"说明 note: {one}" for one in result.notes]
+    lines += [f"损坏 damaged: {one}" for one in result.damaged]
+    return "\n".join(lines)
+
+
+def export_json(settings: Settings, result: Exported) -> dict[str, Any]:
+    """The document of ``xueliang export --json``."""
+    zone = zone_named(settings.site.timezone)
+    order = result.plan.order
+
+    def span(from_us: int, to_us: int) -> dict[str, str]:
+        return {"from": format_instant(from_us, zone), "to": format_instant(to_us, zone)}
+
+    return {
+        "folder": str(result.folder),
+        "camera": order.camera,
+        "asked": span(order.from_us, order.to_us),
+        "range": None if result.range_us is None else span(*result.range_us),
+        "gaps": [
+            {
+                **span(gap.start_us, order.to_us if gap.end_us is None else gap.end_us),
+                "cause": gap.cause.value,
+            }
+            for gap in result.plan.gaps
+        ],
+        "files": result.files,
+        "bytes": result.size_bytes,
+        "without_checkpoint": list(result.plan.unchained),
+        "key": result.fingerprint,
+        "manifest_sha256": result.manifest_sha256,
+        "notes": result.notes,
+        "damaged": result.damaged,
+    }
+
+
+# Verifying ---------------------------------------------------------------------------------------
+
+
+def verify_folder(folder: Path, known_key: str) -> Report:
+    """An export, from its folder alone; needs no settings and no store."""
+    return verify_export(folder, known_key)
+
+
+def verify_store(
+    settings: Settings, camera: str, from_text: str | None, to_text: str | None, known_key: str
+) -> Verified:
+    """A camera's footage in the store.
+
+    Raises:
+        UnknownCamera, BadInstant, IndexUnavailable: there is nothing to compare.
+    """
+    zone = zone_named(settings.site.timezone)
+    window = Window(
+        from_us=0 if from_text is None else parse_instant(from_text, zone),
+        to_us=Window().to_us if to_text is None else parse_instant(to_text, zone),
+    )
+    _check_camera(settings, camera)
+    state_dir = settings.storage.state_dir
+    try:
+        own_key = _own_key(settings).public_key()
+    except KeyUnusable as error:
+        log.info("own_key_not_compared", extra={"error": str(error)})
+        own_key = None
+    result = verify_camera(
+        index_path(settings),
+        settings.storage.volumes,
+        camera,
+        window,
+        is_live=is_edge_running(state_dir),
+        own_key=own_key,
+    )
+    wanted = known_key.replace(":", "").replace(" ", "").lower()
+    if wanted and not (
+        len(wanted) >= 16 and any(found.startswith(wanted) for found in result.keys)
+    ):
+        result.differ("journal", "the known key never came into use in it")
+    _put_on_record(settings, camera, result)
+    return result
+
+
+def _put_on_record(settings: Settings, camera: str, result: Verified) -> None:
+    """Whoever may read may verify, also without the right to write the audit log."""
+    try:
+        with on_record(settings, Action.VERIFY, camera) as deed:
+            deed.told.update(segments=result.segments, differences=len(result.differences))
+    except (AuditUnavailable, TimeoutError) as error:
+        result.note("audit log", f"this verification is not on record: {error}")
+
+
+def render_verified(result: Verified) -> str:
+    """For people."""
+    read = f"{result.segments} segments, {result.size_bytes / 2**20:.1f} MiB"
+    lines = [
+        f"摄像机 camera: {result.camera}",
+        f"日志 journal: {result.head.seq} {result.head.hash}",
+        *(f"密钥指纹 key: {one}" for one in result.keys),
+        f"已逐字节校验 read to the last byte: {read}",
+        f"证据链 chain: {result.chained} segments, {result.deleted} deleted under tombstones",
+    ]
+    if result.unchained:
+        ranges = ", ".join(f"{first}-{last}" for first, last in result.unchained)
+        lines.append(f"尚未入链 under no checkpoint yet: segments {ranges}")
+    lines += [f"说明 note: {one}" for one in result.notes]
+    lines += [f"不符 difference: {one}" for one in result.differences]
+    lines.append("校验不通过 NOT verified" if result.differences else "校验通过 verified")
+    return "\n".join(lines)
