@@ -71,8 +71,11 @@ def make_older(index_path: Path, version: int) -> None:
         old.execute("ATTACH ? AS newer", (str(newer),))
         tables = old.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall()
         for (table,) in tables:
+            if table == "stored":
+                continue  # by triggers
             columns = [row[1] for row in old.execute(f"PRAGMA main.table_info({table})")]
-            values = ", ".join(_OLDER_WORDS.get(column, column) for column in columns)
+            words = _OLDER_WORDS if version < 3 else {}
+            values = ", ".join(words.get(column, column) for column in columns)
             old.execute(
                 f"INSERT INTO main.{table} ({', '.join(columns)}) SELECT {values}"
                 f" FROM newer.{table}"
