@@ -2,9 +2,13 @@
 
 import sys
 
-from tests.bench import recording, scale
+from tests.bench import recordinfo, recording, scale
 
-BENCHMARKS = {"recording": recording.main, "scale": scale.main}
+BENCHMARKS = {
+    "recording": recording.main,
+    "scale": scale.main,
+    "recordinfo": recordinfo.main,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHMARKS:

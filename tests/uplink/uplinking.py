@@ -141,6 +141,13 @@ class Bench:
     device: Device
     state: SiteState = STATE
 
+    async def begin(self, command: str, *elements: str, **more: Any) -> Any:
+        """Status, and the answer's bodies as they come."""
+        reply = self.messages.message(
+            incoming(asked(command, *elements, **more), device=self.device)
+        )
+        return reply.status, reply.bodies
+
     async def ask(self, command: str, *elements: str, kind: str = "Query", **more: Any) -> Any:
         """Status, and the bodies of the answer."""
         body = asked(command, *elements, kind=kind, **more)
