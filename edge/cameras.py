@@ -22,6 +22,7 @@ from edge.camera.pool import CameraPool, Resolver
 from edge.gaps import GapKeeper, GapOpened
 from edge.metrics import STREAM, EdgeMetrics
 from edge.recorder import CameraRecorder, SinkChooser
+from edge.tap import TapServer
 from retention.clock import Clock
 from retention.ledger import Account, Ledger
 from retention.model import GapCause, MediaFormat, ReceivedUnit
@@ -61,7 +62,9 @@ class Cameras:
         clock: Clock,
         storage: Storage,
         new_run: Callable[[], NewRun],
+        taps: TapServer,
     ) -> None:
+        self._taps = taps
         self._pool = pool
         self._onvif = onvif
         self._ledger = ledger
@@ -131,6 +134,7 @@ class Cameras:
             metrics=self._metrics,
             clock=self._clock,
             buffer_bytes=self._storage.buffer_bytes,
+            tap=self._taps.add(settings.id),
         )
         camera = CameraInService(settings, _password_of(settings), recorder)
         self.in_service[camera.id] = camera
@@ -150,6 +154,7 @@ class Cameras:
         camera = self.in_service.pop(camera_id)
         await self._pool.stop(camera_id)
         camera.recorder.close()
+        self._taps.remove(camera_id)
         self._numbers[camera_id] = camera.recorder.next_number
         self._ledger.camera_removed(camera_id, self._clock.utc_us())
         log.info("camera_removed", extra={"camera": camera_id})

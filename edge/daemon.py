@@ -36,6 +36,7 @@ from edge.holds import HoldDesk, figures
 from edge.lock import state_lock
 from edge.metrics import EXPORT_RESULTS, EdgeMetrics, Snapshot
 from edge.status import completeness_of, index_path, open_store
+from edge.tap import TapServer
 from edge.view import View
 from retention.audit import AuditLog, AuditUnavailable
 from retention.audit_chain import Action
@@ -196,6 +197,7 @@ class _Edge:
                 clock=self._clock,
                 storage=settings.storage,
                 new_run=_new_run,
+                taps=(taps := TapServer(self._clock)),
             )
             stack.callback(cameras.close)  # after the pool is left
             await stack.enter_async_context(pool)
@@ -229,6 +231,8 @@ class _Edge:
             }
             server = await control.serve(settings.storage.state_dir, commands)
             stack.callback(server.close)
+            listener = await taps.listen(settings.storage.state_dir)
+            stack.callback(listener.close)
             cameras.start(settings.camera, opened.accounts, opened.next_numbers)
             self._metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
             gc.freeze()  # what stands now stays: no collection looks at it again

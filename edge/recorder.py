@@ -20,6 +20,7 @@ from retention.clock import Clock
 from retention.ledger import Ledger
 from retention.model import (
     US_PER_S,
+    AccessUnit,
     EndReason,
     Fragment,
     GapCause,
@@ -78,6 +79,13 @@ class SinkChooser(Protocol):
         ...
 
 
+class LiveTap(Protocol):
+    """Who wants units before they are on disk (edge.tap.CameraTap); never blocks."""
+
+    def publish(self, run: str, format: MediaFormat, unit: AccessUnit) -> None: ...
+    def settle(self, first_waiting: AccessUnit | None, last_taken: AccessUnit) -> None: ...
+
+
 @dataclass(slots=True)
 class _Unwritten:
     """A segment that is not yet wholly durable."""
@@ -118,6 +126,7 @@ class CameraRecorder:
         metrics: EdgeMetrics,
         clock: Clock,
         buffer_bytes: int,
+        tap: LiveTap,
     ) -> None:
         self.camera = camera
         self.format: MediaFormat | None = None
@@ -133,6 +142,8 @@ class CameraRecorder:
         self._counters = {track: _Counters(metrics, camera, track) for track in Track}
         self._clock = clock
         self._buffer_bytes = buffer_bytes
+        self._tap = tap
+        self._last_taken: AccessUnit | None = None  # newest unit that the segmenter handed out
         self._run_clock = RunClock()
         self._unwritten: dict[int, _Unwritten] = {}
         self._template: SegmentHeader | None = None  # of the segment in hand
@@ -160,6 +171,8 @@ class CameraRecorder:
             self._carry_out(self._segmenter.feed(placement.unit, placement.new_run))
             if self._segmenter.dropped_units > skipped:
                 self._metrics.skipped_frames.labels(self.camera, STREAM).inc()
+            elif self._segmenter.in_hand is not None:
+                self._tap.publish(*self._segmenter.in_hand, placement.unit)
 
     def camera_time(self, offset_us: int) -> None:
         self.clock_offset_us = offset_us
@@ -215,6 +228,7 @@ class CameraRecorder:
 
     def _accept(self, fragment: Fragment) -> None:
         size_bytes = fragment.size_bytes
+        self._last_taken = fragment.units[-1]
         if self.buffered_bytes + size_bytes > self._buffer_bytes:
             self._is_dropping = True
             if self._number is not None:
@@ -236,6 +250,14 @@ class CameraRecorder:
         frames = sum(unit.track is Track.VIDEO for unit in fragment.units)
         self._metrics.dropped_frames.labels(self.camera, STREAM, cause.value).inc(frames)
         self._tell(self._gaps.lost(cause, "the buffer is full", fragment.end_us))
+        self._settle()
+
+    def _settle(self) -> None:
+        """Tell the tap what nobody needs of it any more."""
+        waiting = [one.fragments[0] for one in self._unwritten.values() if one.fragments]
+        oldest = min(waiting, key=lambda fragment: fragment.start_us, default=None)
+        if self._last_taken is not None:
+            self._tap.settle(None if oldest is None else oldest.units[0], self._last_taken)
 
     def _segment_in_hand(self, fragment: Fragment) -> _Unwritten:
         if self._number is not None and self._number in self._unwritten:
@@ -294,6 +316,7 @@ class CameraRecorder:
                 for _ in range(event.fragments):
                     self.buffered_bytes -= segment.fragments.popleft().size_bytes
                 self.newest_durable_us = max(event.end_us, self.newest_durable_us or 0)
+                self._settle()
                 if segment.sink is not None:
                     labels = (self.camera, STREAM, self._sinks.name_of(segment.sink.volume))
                     self._metrics.recorded_bytes.labels(*labels).inc(event.size_bytes)

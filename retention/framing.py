@@ -7,23 +7,15 @@ libav and a camera's bytes in its memory, so nothing that it says may cost the r
 
 from __future__ import annotations
 
-import base64
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from config.errors import XueliangError
-from retention.model import (
-    AudioFormat,
-    Codec,
-    GapCause,
-    MediaFormat,
-    ReceivedUnit,
-    Track,
-    VideoFormat,
-)
+from retention.index.formats import format_from_json, format_to_json
+from retention.model import GapCause, MediaFormat, ReceivedUnit, Track
 
 #: An access unit larger than this is damage, not a picture (a 4K intra picture stays under 4 MiB).
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -35,6 +27,9 @@ _TIME = struct.Struct(">q")
 
 _CONNECTED, _FORMAT, _UNIT_KIND, _CAMERA_TIME, _HEARTBEAT, _ENDED = range(1, 7)
 _IS_AUDIO, _IS_KEY, _IS_DAMAGED, _HAS_TIME = 1, 2, 4, 8
+
+
+M = TypeVar("M")
 
 
 class FramingError(XueliangError):
@@ -91,7 +86,7 @@ def encode(message: Message) -> bytes:
         case Unit(unit=unit):
             kind, body = _UNIT_KIND, _unit_body(unit)
         case Format(media=media):
-            kind, body = _FORMAT, _json(_media_to_json(media))
+            kind, body = _FORMAT, _json(format_to_json(media))
         case CameraTime(offset_us=offset_us):
             kind, body = _CAMERA_TIME, _TIME.pack(offset_us)
         case Heartbeat():
@@ -100,15 +95,25 @@ def encode(message: Message) -> bytes:
             kind, body = _CONNECTED, _TIME.pack(candidate)
         case Ended(cause=cause, detail=detail):
             kind, body = _ENDED, _json({"cause": cause, "detail": detail[:MAX_DETAIL_CHARS]})
+    return frame(kind, body)
+
+
+def frame(kind: int, body: bytes) -> bytes:
+    """Head and body of one message; FramingError when the body exceeds ``MAX_BODY_BYTES``."""
     if len(body) > MAX_BODY_BYTES:
         raise FramingError(f"message of {len(body)} bytes exceeds {MAX_BODY_BYTES}")
     return _HEAD.pack(len(body), kind) + body
 
 
-class Parser:
-    """Turns chunks of a byte stream into messages, whatever their cut."""
+class Parser(Generic[M]):
+    """Turns chunks of a byte stream into messages, whatever their cut.
 
-    def __init__(self) -> None:
+    Args:
+        decode: reads one message from its kind and body; raises FramingError.
+    """
+
+    def __init__(self, decode: Callable[[int, bytes], M]) -> None:
+        self._decode = decode
         self._buffer = bytearray()
 
     @property
@@ -116,7 +121,7 @@ class Parser:
         """Bytes held that are no whole message yet; at most head + ``MAX_BODY_BYTES`` + a chunk."""
         return len(self._buffer)
 
-    def feed(self, data: bytes | bytearray | memoryview) -> Iterator[Message]:
+    def feed(self, data: bytes | bytearray | memoryview) -> Iterator[M]:
         """Takes the next bytes in at once, and yields the messages that they complete.
 
         Raises FramingError at the first bytes that are no message; the parser is of no use then.
@@ -124,7 +129,7 @@ class Parser:
         self._buffer += data
         return self._messages()
 
-    def _messages(self) -> Iterator[Message]:
+    def _messages(self) -> Iterator[M]:
         at = 0
         try:
             while len(self._buffer) - at >= _HEAD.size:
@@ -136,17 +141,18 @@ class Parser:
                     return
                 body = bytes(memoryview(self._buffer)[at + _HEAD.size : end])
                 at = end
-                yield _decode(kind, body)
+                yield self._decode(kind, body)
         finally:
             del self._buffer[:at]
 
 
-def _decode(kind: int, body: bytes) -> Message:
+def decode(kind: int, body: bytes) -> Message:
+    """Inverse of :func:`encode`; FramingError where the bytes are no message."""
     try:
         if kind == _UNIT_KIND:
             return Unit(unit=_unit_from(body))
         if kind == _FORMAT:
-            return Format(media=_media_from_json(json.loads(body)))
+            return Format(media=format_from_json(json.loads(body)))
         if kind == _CAMERA_TIME:
             return CameraTime(offset_us=_TIME.unpack(body)[0])
         if kind == _HEARTBEAT and not body:
@@ -182,44 +188,6 @@ def _unit_from(body: bytes) -> ReceivedUnit:
         is_key=bool(flags & _IS_KEY),
         is_damaged=bool(flags & _IS_DAMAGED),
         data=body[_UNIT.size :],
-    )
-
-
-def _media_to_json(media: MediaFormat) -> dict[str, Any]:
-    video = media.video
-    fields: dict[str, Any] = {
-        "codec": video.codec,
-        "width": video.width,
-        "height": video.height,
-        "sets": [base64.b64encode(nal).decode("ascii") for nal in video.parameter_sets],
-    }
-    if media.audio is not None:
-        fields["audio"] = {
-            "codec": media.audio.codec,
-            "sample_rate_hz": media.audio.sample_rate_hz,
-            "channels": media.audio.channels,
-            "config": base64.b64encode(media.audio.config).decode("ascii"),
-        }
-    return fields
-
-
-def _media_from_json(fields: dict[str, Any]) -> MediaFormat:
-    audio = fields.get("audio")
-    return MediaFormat(
-        video=VideoFormat(
-            codec=Codec(fields["codec"]),
-            width=int(fields["width"]),
-            height=int(fields["height"]),
-            parameter_sets=tuple(base64.b64decode(nal, validate=True) for nal in fields["sets"]),
-        ),
-        audio=None
-        if audio is None
-        else AudioFormat(
-            codec=Codec(audio["codec"]),
-            sample_rate_hz=int(audio["sample_rate_hz"]),
-            channels=int(audio["channels"]),
-            config=base64.b64decode(audio["config"], validate=True),
-        ),
     )
 
 

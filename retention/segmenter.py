@@ -92,6 +92,14 @@ class Hole:
 Action = StartRun | OpenSegment | AppendFragment | SealSegment | AskKeyFrame | Hole
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """What the shell knows when a run begins."""
+
+    run: str
+    clock: ClockState
+
+
 @dataclass(slots=True)
 class _Gathering:
     """A fragment that is being gathered, and what is to happen before it is handed out."""
@@ -106,6 +114,8 @@ class _Gathering:
     #: Ends the segment before it, for this reason.
     cut: EndReason | None = None
     new_run: RunReason | None = None
+    #: What the shell knows of that run.
+    begun: NewRun | None = None
     #: What it is in, if not what its predecessor was in.
     format: MediaFormat | None = None
     #: Where pictures are missing before it.
@@ -118,14 +128,6 @@ class _Gathering:
             self.pictures += 1
             self.oldest_us = min(self.oldest_us, unit.pts_us)
             self.newest_us = max(self.newest_us, unit.pts_us)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewRun:
-    """What the shell knows when a run begins."""
-
-    run: str
-    clock: ClockState
 
 
 @dataclass(slots=True)
@@ -164,6 +166,7 @@ class Segmenter:
     _told: MediaFormat | None = field(init=False, default=None)
     _format: MediaFormat | None = field(init=False, default=None)
     _run: Run | None = field(init=False, default=None)
+    _begun: NewRun | None = field(init=False, default=None)  # of the fragment in hand
     _open: _Open | None = field(init=False, default=None)
     #: The first key frame from here on begins a segment.
     _boundary_us: int = field(init=False, default=0)
@@ -179,6 +182,14 @@ class Segmenter:
     def __post_init__(self) -> None:
         digest = hashlib.sha256(self.camera.encode()).digest()
         self._offset_us = int.from_bytes(digest[:8]) % self.segment_us
+
+    @property
+    def in_hand(self) -> tuple[str, MediaFormat] | None:
+        """Run and format of the unit that was fed last, before it is handed out; None before a
+        session's first key frame."""
+        if self._current is None or self._begun is None or self._format is None:
+            return None
+        return self._begun.run, self._format
 
     def set_format(self, told: MediaFormat) -> None:
         """The next key frame is in this format: if it is another one, a run begins there."""
@@ -202,7 +213,7 @@ class Segmenter:
         actions: list[Action] = []
         self._finish(actions)
         self._seal(actions, reason)
-        self._told = self._format = self._run = self._run_reason = None
+        self._told = self._format = self._run = self._run_reason = self._begun = None
         self._end_us = self._key_us = self._asked_us = None
         self._picture_us = PICTURE_DEFAULT_US
         return actions
@@ -279,6 +290,8 @@ class Segmenter:
             gathering.format = self._format = self._told
             if gathering.new_run is None:
                 gathering.new_run, gathering.cut = RunReason.FORMAT, EndReason.FORMAT
+        if gathering.new_run is not None:
+            gathering.begun = self._begun = self.new_run()
         if gathering.cut is None:
             gathering.cut = self._cut_at(unit, is_after_hole=is_after_hole)
         if gathering.cut is not None:
@@ -347,9 +360,10 @@ class Segmenter:
 
     def _start_run(self, actions: list[Action], gathered: _Gathering, start_us: int) -> None:
         known = gathered.format or (None if self._run is None else self._run.format)
+        new = gathered.begun
         assert gathered.new_run is not None
+        assert new is not None
         assert known is not None
-        new = self.new_run()
         self._run = Run(
             run=new.run, camera=self.camera, start_us=start_us, clock=new.clock, format=known
         )

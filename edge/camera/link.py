@@ -22,6 +22,7 @@ from retention.framing import (
     Message,
     Parser,
     Unit,
+    decode,
 )
 from retention.model import US_PER_S, GapCause
 
@@ -63,7 +64,7 @@ class Link:
         self._clock = clock
         self._limits = limits
         self._on_unit = on_unit
-        self._parser = Parser()
+        self._parser = Parser(decode)
         self._closed = asyncio.Event()
         self._outcome: tuple[GapCause, str] | None = None
         self._heard_us = clock.monotonic_us()

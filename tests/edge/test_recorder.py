@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from edge.gaps import GapKeeper
 from edge.metrics import EdgeMetrics, Snapshot
 from edge.recorder import CameraRecorder
+from edge.tap import CameraTap
 from retention.index.write import IndexWriter
 from retention.journal import Head, Journal, Kind, parse_line
 from retention.ledger import Ledger
@@ -115,6 +116,7 @@ class Bench:
             metrics=EdgeMetrics(_no_snapshot),
             clock=self.clock,
             buffer_bytes=buffer_bytes,
+            tap=CameraTap(self.clock),
         )
         self.recorder.format_changed(FORMAT)
 

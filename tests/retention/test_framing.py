@@ -17,6 +17,7 @@ from retention.framing import (
     Message,
     Parser,
     Unit,
+    decode,
     encode,
 )
 from retention.model import (
@@ -75,7 +76,7 @@ def test_messages_come_out_as_they_went_in_whatever_the_cuts(
 ) -> None:
     stream = b"".join(encode(message) for message in sent)
     places = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-    parser = Parser()
+    parser = Parser(decode)
     received = [
         message
         for begin, end in zip(places, places[1:], strict=False)
@@ -89,7 +90,7 @@ def test_messages_come_out_as_they_went_in_whatever_the_cuts(
 @given(st.binary(max_size=400))
 def test_garbage_is_an_error_or_nothing_never_a_crash(garbage: bytes) -> None:
     try:
-        list(Parser().feed(garbage))
+        list(Parser(decode).feed(garbage))
     except FramingError:
         return
 
@@ -102,14 +103,14 @@ def test_a_changed_byte_is_an_error_or_another_message(
     stream = bytearray(encode(message))
     stream[data.draw(st.integers(0, len(stream) - 1))] ^= data.draw(st.integers(1, 255))
     try:
-        list(Parser().feed(stream))
+        list(Parser(decode).feed(stream))
     except FramingError:
         return
 
 
 def test_a_length_beyond_the_bound_is_refused_before_its_bytes_come() -> None:
     with pytest.raises(FramingError, match="exceeds"):
-        list(Parser().feed((MAX_BODY_BYTES + 1).to_bytes(4, "big") + b"\x03"))
+        list(Parser(decode).feed((MAX_BODY_BYTES + 1).to_bytes(4, "big") + b"\x03"))
 
 
 def test_a_unit_beyond_the_bound_is_not_sent() -> None:
@@ -127,13 +128,13 @@ def test_a_unit_beyond_the_bound_is_not_sent() -> None:
 
 
 def test_bytes_are_taken_in_even_when_nobody_reads_the_messages() -> None:
-    parser = Parser()
+    parser = Parser(decode)
     stream = encode(Heartbeat()) * 2
     parser.feed(stream[:5])
     assert list(parser.feed(stream[5:])) == [Heartbeat(), Heartbeat()]
 
 
 def test_a_long_detail_is_cut() -> None:
-    [message] = Parser().feed(encode(Ended(cause=GapCause.UNKNOWN, detail="x" * 9000)))
+    [message] = Parser(decode).feed(encode(Ended(cause=GapCause.UNKNOWN, detail="x" * 9000)))
     assert isinstance(message, Ended)
     assert len(message.detail) == 500

@@ -11,7 +11,7 @@ import pytest
 
 from edge.camera import worker
 from edge.camera.messages import StreamRequest, StreamSource
-from retention.framing import Connected, Ended, Message, Parser, Unit
+from retention.framing import Connected, Ended, Message, Parser, Unit, decode
 from retention.model import GapCause
 from tests.peers.gst import H264_PCMA, GstServer
 from tests.peers.liar import Liar
@@ -54,7 +54,7 @@ def serve(*urls: str) -> tuple[int, list[Message]]:
         reader.start()
         status = worker.run(theirs)
         reader.join()
-    return status, list(Parser().feed(received))
+    return status, list(Parser(decode).feed(received))
 
 
 def test_addresses_are_tried_in_order_and_the_first_that_plays_is_the_session() -> None:
