@@ -368,8 +368,7 @@ class Transactions:
             return
         is_invite = key.method == "INVITE"
         if client.state is _State.COMPLETED:
-            if is_invite:
-                self._acknowledge_refusal(client, response)
+            self._acknowledge_refusal(client, response)
             return
         if response.status < 200:
             if client.state is _State.ACCEPTED:
@@ -389,16 +388,16 @@ class Transactions:
         self._effects.append(Answered(key=key, response=response))
 
     def _complete(self, key: ClientKey, client: _Client, response: Response, now_us: int) -> None:
+        """Timer K is 0 for every transport: a repeated answer is a stray, and strays are dropped
+        all the same; so hundreds of requests a second cost no memory."""
         if key.method == "INVITE":
             self._acknowledge_refusal(client, response)
-        if client.path.is_reliable:
-            del self._clients[key]  # D and K are 0
+        if client.path.is_reliable or key.method != "INVITE":
+            del self._clients[key]
             return
         client.state = _State.COMPLETED
         client.resend_us = None
-        is_invite = key.method == "INVITE"
-        keep_us = self._timers.timeout_us if is_invite else self._timers.t4_us  # D, K
-        client.expire_us = now_us + keep_us
+        client.expire_us = now_us + self._timers.timeout_us  # D
 
     def _acknowledge_refusal(self, client: _Client, response: Response) -> None:
         """ACK of 300 and more belongs to the transaction (RFC 3261 17.1.1.3)."""
