@@ -6,6 +6,7 @@ Core. What one field may hold stands here; what fields must hold together stands
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -170,6 +171,11 @@ def _ip(value: Any) -> str:
     text = _ip_or_host(value)
     if not is_ip(text):
         raise refusal(f"{text!r} is no IP address", "write an address of this machine")
+    if ipaddress.ip_address(text).is_unspecified:
+        raise refusal(
+            f"{text!r} is every address of this machine",
+            "name the reserved interface's own address",
+        )
     return text
 
 
@@ -353,8 +359,8 @@ class Platform(_Table):
     media_ports: Ports = PortRange(first=30000, last=30199)
     edition: Literal["2016", "2022"] = "2022"
     register_seconds: Annotated[int, Field(ge=60, le=86400)] = 3600
-    keepalive_seconds: Annotated[int, Field(ge=5, le=3600)] = 60
-    retry_seconds: Annotated[int, Field(ge=5, le=3600)] = 60
+    keepalive_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
+    retry_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
     peers: Annotated[tuple[Host, ...], List] = ()
     channels: Annotated[tuple[Identifier, ...], List] = ()
     allow: Annotated[tuple[AllowedCommand, ...], List] = ()

@@ -84,16 +84,23 @@ def check(config_path: Path, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("services", nargs=-1, type=click.Choice(["edge"]))
+@click.argument("services", nargs=-1, type=click.Choice(["edge", "uplink"]))
 @config_option
 @json_option
 @_report_errors
 def run(services: tuple[str, ...], config_path: Path, as_json: bool) -> None:
     """前台运行 Run all services, or the named ones, in the foreground."""
     from edge.daemon import run_edge
+    from edge.services import run_services
 
-    del services, as_json  # edge is the only service so far
-    run_edge(config_path)
+    del as_json  # a service prints nothing
+    if set(services) == {"edge"}:
+        run_edge(config_path)
+        return
+    load(config_path)  # its faults once, not from each service
+    code = run_services(services or ("edge", "uplink"), config_path)
+    if code:
+        sys.exit(code)
 
 
 @main.command()
@@ -109,9 +116,10 @@ def status(config_path: Path, as_json: bool) -> None:
         _print_json(document)
     else:
         click.echo(render(document))
-    if not document["edge"]["running"] or any(
-        camera["enabled"] and not camera["recording"] for camera in document["cameras"]
-    ):
+    is_recording = document["edge"]["running"] and all(
+        camera["recording"] for camera in document["cameras"] if camera["enabled"]
+    )
+    if not is_recording or not all(one["registered"] for one in document["platforms"]):
         sys.exit(EXIT_FINDING)
 
 

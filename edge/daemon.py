@@ -31,7 +31,6 @@ from edge.auditing import ANCHOR_S, Anchors, is_sound, record_changes, verify_al
 from edge.camera.onvif_service import OnvifService
 from edge.camera.pool import CameraPool
 from edge.cameras import Cameras
-from edge.endpoint import Endpoint
 from edge.holds import HoldDesk, figures
 from edge.lock import state_lock
 from edge.metrics import EXPORT_RESULTS, EdgeMetrics, Snapshot
@@ -42,6 +41,7 @@ from retention.audit import AuditLog, AuditUnavailable
 from retention.audit_chain import Action
 from retention.checkpoints import Checkpoints
 from retention.clock import SystemClock, is_clock_synchronized
+from retention.endpoint import Endpoint
 from retention.index.errors import IndexUnavailable
 from retention.model import US_PER_S, ClockState, Segment
 from retention.mp4.boxes import SegmentCorrupt

@@ -7,12 +7,15 @@ its control socket.
 
 from __future__ import annotations
 
+import json
 import math
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from config.errors import XueliangError
 from config.instants import format_instant, parse_instant, zone_named
@@ -27,6 +30,9 @@ from retention.read import Store
 RECORDING_MAX_AGE_US = 30 * US_PER_S
 #: Windows of the coverage as status names them, and their label in the metrics.
 WINDOWS = {"24h": "1d", "7d": "7d", "90d": "90d"}
+
+#: A loopback answer that takes longer is none.
+UPLINK_TIMEOUT_S = 2.0
 
 CAUSES_ZH = {
     GapCause.CAMERA_OFFLINE: "摄像机离线",
@@ -116,8 +122,31 @@ def status_document(settings: Settings) -> dict[str, Any]:
         "edge": {"running": live.is_running},
         "cameras": cameras,
         "volumes": live.volumes,
-        "platforms": [],
+        "platforms": platforms_document(settings, zone),
     }
+
+
+def platforms_document(settings: Settings, zone: tzinfo) -> list[dict[str, Any]]:
+    """Each platform as ``uplink`` tells on its loopback ``/status``; what the settings say of it
+    where none runs."""
+    bind = settings.metrics.bind
+    told: dict[str, Any] = {}
+    host = f"[{bind.host}]" if ":" in bind.host else bind.host
+    with suppress(OSError, ValueError):  # none runs: the document says so
+        with urlopen(f"http://{host}:{bind.port + 1}/status", timeout=UPLINK_TIMEOUT_S) as reply:
+            told = json.load(reply)
+    known = {one["platform"]: one for one in told.get("platforms", [])}
+    return [
+        _platform(platform.name, known.get(platform.name), zone) for platform in settings.platform
+    ]
+
+
+def _platform(name: str, told: dict[str, Any] | None, zone: tzinfo) -> dict[str, Any]:
+    if told is None:
+        return {"platform": name, "registered": False, "state": "uplink_not_running"}
+    since_us = told.pop("since_us", None)
+    since = None if since_us is None else format_instant(since_us, zone)
+    return {**told, "since": since}
 
 
 def _measured(
@@ -216,6 +245,15 @@ def render(document: dict[str, Any]) -> str:
     ]
     if troubles:
         lines += ["", *troubles]
+    if document["platforms"]:
+        rows = [["平台 platform", "注册 registered", "服务器 server", "自 since", "心跳 keepalive"]]
+        rows += [_platform_row(platform) for platform in document["platforms"]]
+        lines += ["", *table(rows)]
+        lines += [
+            f"{platform['platform']}: {platform['trouble']}"
+            for platform in document["platforms"]
+            if platform.get("trouble")
+        ]
     if document["volumes"]:
         rows = [["存储 volume", "状态 state", "剩余 free", "容量 size"]]
         rows += [
@@ -254,6 +292,18 @@ def _camera_row(camera: dict[str, Any]) -> list[str]:
 def _percent(ratio: float | None) -> str:
     found = rounded(ratio, 4)
     return "-" if found is None else f"{100 * found:.2f} %"
+
+
+def _platform_row(platform: dict[str, Any]) -> list[str]:
+    rtt_ms = platform.get("keepalive_rtt_ms")
+    is_registered = platform["registered"]
+    return [
+        platform["platform"],
+        "是 yes" if is_registered else f"否 NO, {platform['state']}",
+        platform.get("server", "-"),
+        (platform.get("since") or "-")[:19],
+        "-" if rtt_ms is None else f"{rtt_ms:.0f} ms",
+    ]
 
 
 def render_timeline(document: dict[str, Any]) -> str:

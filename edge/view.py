@@ -13,11 +13,11 @@ from config.schema import Settings
 from edge.camera.pool import CameraPool
 from edge.camera.session import State
 from edge.cameras import CameraInService, Cameras
-from edge.endpoint import Health
 from edge.holds import HeldFigures
 from edge.metrics import CameraSnapshot, Snapshot, VolumeSnapshot
 from edge.status import RECORDING_MAX_AGE_US
 from retention.clock import Clock, is_clock_synchronized
+from retention.endpoint import Health
 from retention.model import US_PER_S, GapCause
 from retention.volumes import VolumeSet
 

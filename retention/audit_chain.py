@@ -55,13 +55,17 @@ class Action(StrEnum):
     HOLD_RELEASE = "hold_release"  # the first of two persons asked, or it was released
     HOLD_EXPIRED = "hold_expired"
     SELF_CHECK = "self_check"
+    PLATFORM_STATE = "platform_state"  # registered, offline
+    PLATFORM_QUERY = "platform_query"
+    PLATFORM_COMMAND = "platform_command"
+    PLATFORM_CALL = "platform_call"  # pictures asked for, given or refused, and the end of it
     LOG_MENDED = "log_mended"  # a line torn by a power cut was taken off the end
     LOG_PRUNED = "log_pruned"  # old parts were removed
     RECORDS_LOST = "records_lost"  # the disk did not take them
 
 
 #: Records of footage or personal data given to somebody: kept three years (PIPL art. 56).
-PROVISIONS = frozenset({Action.EXPORT})
+PROVISIONS = frozenset({Action.EXPORT, Action.PLATFORM_CALL})
 
 
 class Outcome(StrEnum):

@@ -16,6 +16,7 @@ import click
 
 from config.errors import XueliangError
 from config.load import load
+from config.rules import METRICS_PORTS
 
 #: A demo fills no disk: it stops recording with this much left.
 RESERVE = "256MiB"
@@ -134,14 +135,18 @@ def _write_config(directory: Path, introduced: list[dict[str, Any]]) -> Path:
 
 
 def _free_port(wanted: int) -> int:
-    """``wanted`` if it is free on loopback, else any other."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            found: int = probe.getsockname()[1]
-            return found
+    """``wanted`` if it and the ports after it that metrics take are free, else the next such."""
+    for port in range(wanted, wanted + 100 * METRICS_PORTS, METRICS_PORTS):
+        if all(_is_free(port + place) for place in range(METRICS_PORTS)):
+            return port
     raise DemoFailed("no port is free on loopback")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -10,8 +10,8 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge.endpoint import Endpoint, EndpointUnavailable, Health
 from edge.metrics import CameraSnapshot, EdgeMetrics, Snapshot, VolumeSnapshot
+from retention.endpoint import Endpoint, EndpointUnavailable, Health
 from retention.model import Codec, MediaFormat, VideoFormat
 
 SNAPSHOT = Snapshot(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from config.address import Address
-from edge.endpoint import Endpoint, Health
+from retention.endpoint import Endpoint, Health
 from tests.support.box import free_port
 from uplink.device import Presence, SiteState
 from uplink.edge_state import MISSES_MAX, EdgeState, site_state

@@ -53,6 +53,10 @@ class Path:
     def is_reliable(self) -> bool:
         return self.transport == "tcp"
 
+    def at(self, host: str) -> Path:
+        """The same path to the address of a name."""
+        return replace(self, host=host)
+
 
 class ServerKey(NamedTuple):
     call_id: str

@@ -1,7 +1,8 @@
-"""``/metrics``, ``/healthz`` and ``/status`` of ``edge`` on loopback. Shell: a thread a request.
+"""``/metrics``, ``/healthz`` and ``/status`` of a service on loopback. Shell: a thread a request.
 
-``/status`` is for the other services of this box, which run as other users: what is recorded, on
-which disks (ARCHITECTURE.md, "What edge tells uplink"). No secret, no address of a camera.
+``/status`` is for the other services and commands of this box, which run as other users: what is
+recorded, on which disks (ARCHITECTURE.md, "What edge tells uplink"); which platforms have us. No
+secret, no address of a camera.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class EndpointUnavailable(XueliangError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """Is every enabled camera's newest durable fragment young enough, and if not, why."""
+    """Does the service do what it is there for, and if not, why, by camera or platform."""
 
     is_healthy: bool
     reasons: dict[str, str]

@@ -1,0 +1,424 @@
+"""The ``uplink`` service: the device that police platforms register, poll and command. Shell.
+
+The composition root: sockets of the reserved interface, one desk a platform, the loopback endpoint,
+the audit log. Without a platform in the settings nothing but the loopback endpoint listens. Footage
+and index are only ever read; nothing here can reach a write path (import contract ``readers``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from config import log as logging_setup
+from config.address import is_ip
+from config.load import ConfigError, load
+from config.schema import Platform, Settings
+from config.secrets import SecretUnusable, read_secret
+from retention.audit import AuditLog
+from retention.audit_chain import Action
+from retention.clock import Clock, SystemClock
+from retention.endpoint import Endpoint, Health
+from uplink.agent import Agent, AgentSettings
+from uplink.desk import Desk, Surroundings
+from uplink.guard import Guard
+from uplink.handlers import Handlers
+from uplink.interface import LinkWatch
+from uplink.metrics import UplinkMetrics
+from uplink.ports import Bodies, Heartbeat, Sending
+from uplink.registration import RegistrationSettings, Server
+from uplink.requests import Identity
+from uplink.resolver import Resolver
+from uplink.router import choose
+from uplink.sip.headers import Malformed
+from uplink.sip.message import parse
+from uplink.sip.transactions import Path
+from uplink.transport import Place, SipSocket, SocketUnavailable
+
+log = logging.getLogger(__name__)
+
+US_PER_S = 1_000_000
+#: The reserved interface is looked at so often even if the kernel tells nothing.
+LOOK_S = 5.0
+#: How long a stopping service waits for its platforms.
+STOP_S = 3.0
+#: A link that flaps hurries nobody more often than this.
+HURRY_US = 5 * US_PER_S
+
+
+def run_uplink(config_path: FilePath) -> None:
+    """Serve the platforms until SIGTERM or SIGINT; SIGHUP reads the settings anew.
+
+    Raises:
+        ConfigError, EndpointUnavailable: before anything listens.
+    """
+    settings = load(config_path)
+    logging_setup.set_up()
+    with suppress(PermissionError):  # an installed box has it; edge may not have come up yet
+        settings.storage.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    asyncio.run(Uplink(config_path, settings, SystemClock()).run())
+
+
+@dataclass(slots=True, kw_only=True)
+class _Station:
+    """One platform in service."""
+
+    settings: Platform
+    desk: Desk
+    socket: SipSocket
+    hosts: tuple[str, ...]  # as the settings name them
+    hurried_us: int = 0
+
+
+class Uplink:
+    """The service; also what handlers ask (``ports.UserAgent``)."""
+
+    def __init__(self, config_path: FilePath, settings: Settings, clock: Clock) -> None:
+        self.handlers = Handlers()
+        self.metrics = UplinkMetrics()
+        self._config_path = config_path
+        self._settings = settings
+        self._clock = clock
+        self._stations: dict[str, _Station] = {}
+        self._refused: dict[str, str] = {}  # platforms that could not be begun, and why
+        self._sockets: dict[Place, SipSocket] = {}
+        self._resolver = Resolver()
+        self._around: Surroundings | None = None
+
+    async def run(self) -> None:
+        self._stopping, self._reloading = asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reloading.set)
+        async with AsyncExitStack() as stack:
+            audit = stack.enter_context(
+                AuditLog(
+                    self._settings.storage.state_dir,
+                    "uplink",
+                    self._clock,
+                    on_record=lambda action: self.metrics.audit_records.labels(action.value).inc(),
+                )
+            )
+            bind = self._settings.metrics.bind
+            endpoint = Endpoint(
+                bind.host, bind.port + 1, self.metrics.registry, self._health, self.status
+            )
+            stack.callback(endpoint.close)
+            jobs = await stack.enter_async_context(asyncio.TaskGroup())
+            self._around = Surroundings(
+                clock=self._clock,
+                handlers=self.handlers,
+                metrics=self.metrics,
+                audit=audit,
+                jobs=jobs,
+            )
+            watch = LinkWatch(self._look_again)
+            stack.callback(watch.close)
+            audit.record(Action.SERVICE_STARTED, subject="uplink")
+            await self._apply(self._settings)
+            try:
+                await self._serve()
+            finally:
+                await self._leave(list(self._stations))
+            audit.record(Action.SERVICE_STOPPED, subject="uplink")
+        log.info("uplink_stopped")
+
+    async def _serve(self) -> None:
+        while not self._stopping.is_set():
+            if self._reloading.is_set():
+                self._reloading.clear()
+                await self._reload()
+            self._look()
+            if self._resolver.is_due(self._clock.monotonic_us()):
+                await self._resolve()
+            waits = [
+                asyncio.ensure_future(event.wait()) for event in (self._stopping, self._reloading)
+            ]
+            await asyncio.wait(waits, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+
+    # Settings --------------------------------------------------------------------------------
+
+    async def _reload(self) -> None:
+        """A bad file leaves the old settings in force."""
+        try:
+            fresh = await asyncio.to_thread(load, self._config_path)
+        except ConfigError as error:
+            self.metrics.reloads.labels("failed").inc()
+            for problem in error.problems:
+                log.error("settings_refused", extra={"problem": str(problem)})
+            return
+        self.metrics.reloads.labels("ok").inc()
+        await self._apply(fresh)
+
+    async def _apply(self, settings: Settings) -> None:
+        """Ends platforms that are gone or changed, begins new and changed ones."""
+        wanted = {platform.name: platform for platform in settings.platform}
+        changed = [
+            name for name, station in self._stations.items() if wanted.get(name) != station.settings
+        ]
+        await self._leave(changed)
+        self._settings = settings
+        self._refused = {}
+        for name, platform in wanted.items():
+            if name not in self._stations:
+                self._begin(platform)
+        self._close_sockets()
+        await self._resolve()
+        self._look()
+        self.metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
+        log.info("settings_in_force", extra={"platforms": len(self._stations)})
+
+    def _begin(self, platform: Platform) -> None:
+        try:
+            secret = read_secret(platform.password_file)
+        except SecretUnusable as error:
+            self._refused[platform.name] = error.sentence()
+            log.error("platform_refused", extra={"platform": platform.name, "error": str(error)})
+            return
+        logging_setup.hide(secret)
+        socket = self._socket_of(platform)
+        around = self._around
+        assert around is not None
+        agent = Agent(
+            _agent_settings(platform, secret.reveal()),
+            host=socket.reach.host,
+            chance=random.random,
+            token=lambda: secrets.token_hex(8),
+        )
+        hosts = (platform.server.host, *platform.peers)
+        desk = Desk(agent, around, self._sender(socket))
+        self._stations[platform.name] = _Station(
+            settings=platform, desk=desk, socket=socket, hosts=hosts
+        )
+
+    def _socket_of(self, platform: Platform) -> SipSocket:
+        place = Place(
+            interface=platform.interface or "",
+            bind=platform.bind or "",
+            port=platform.port,
+            is_ipv6=":" in (platform.bind or platform.server.host),
+        )
+        with_tcp = any(
+            one.transport == "tcp"
+            for one in self._settings.platform
+            if (one.interface or "", one.bind or "", one.port)
+            == (place.interface, place.bind, place.port)
+        )
+        known = self._sockets.get(place)
+        if known is not None:
+            known.set_tcp(with_tcp=with_tcp)
+            return known
+        made = SipSocket(
+            place,
+            Guard(),
+            self._clock,
+            with_tcp=with_tcp,
+            receive=lambda data, path: self._receive(place, data, path),
+            lost=lambda path: self._lost(place, path),
+            dropped=lambda reason: self.metrics.dropped.labels(reason).inc(),
+        )
+        self._sockets[place] = made
+        return made
+
+    async def _leave(self, names: list[str]) -> None:
+        """Un-registers, waits briefly, and forgets."""
+        leaving = [self._stations[name] for name in names]
+        for station in leaving:
+            station.desk.stop()
+        try:
+            async with asyncio.timeout(STOP_S):
+                for station in leaving:
+                    await station.desk.stopped.wait()
+        except TimeoutError:
+            log.warning("platform_did_not_answer_leaving")
+        for station in leaving:
+            station.desk.close()
+            del self._stations[station.desk.name]
+        self._close_sockets()
+
+    def _close_sockets(self) -> None:
+        used = {station.socket.place for station in self._stations.values()}
+        for place in [place for place in self._sockets if place not in used]:
+            self._sockets.pop(place).close()
+        self._allow()
+
+    # Hosts -----------------------------------------------------------------------------------
+
+    async def _resolve(self) -> None:
+        names = {host for station in self._stations.values() for host in station.hosts}
+        await self._resolver.resolve(names, self._clock.monotonic_us())
+        self._allow()
+
+    def _allow(self) -> None:
+        """Tells each socket's guard who may speak there."""
+        for place, socket in self._sockets.items():
+            socket.guard.allow(
+                {
+                    name: frozenset(
+                        address for host in station.hosts for address in self._resolver.of(host)
+                    )
+                    for name, station in self._stations.items()
+                    if station.socket.place == place
+                }
+            )
+
+    # The wire --------------------------------------------------------------------------------
+
+    def _look_again(self) -> None:
+        """The kernel told of a link, an address or a route."""
+        self._look(is_told=True)
+
+    def _look(self, *, is_told: bool = False) -> None:
+        """The reserved interfaces: sockets are opened where they can be, desks told of changes."""
+        now_us = self._clock.monotonic_us()
+        for socket in list(self._sockets.values()):
+            try:
+                has_changed = socket.look()
+            except SocketUnavailable as error:
+                self.metrics.dropped.labels("socket_unavailable").inc()
+                log.warning("socket_unavailable", extra={"error": error.sentence()})
+                continue
+            if not socket.reach.is_usable:
+                continue
+            for station in self._stations.values():
+                if station.socket is not socket:
+                    continue
+                desk = station.desk
+                is_lost = is_told and not desk.agent.is_online
+                is_hurried = now_us - station.hurried_us < HURRY_US
+                if has_changed or not desk.is_started or (is_lost and not is_hurried):
+                    station.hurried_us = now_us
+                    desk.reachable(socket.reach.host)
+
+    def _sender(self, socket: SipSocket) -> Callable[[bytes, Path], bool]:
+        def send(data: bytes, path: Path) -> bool:
+            addresses = self._resolver.of(path.host)
+            if not addresses:
+                return False
+            return socket.send(data, path.at(addresses[0]))
+
+        return send
+
+    def _candidates(self, place: Place, host: str) -> list[_Station]:
+        names = self._sockets[place].guard.platforms(host) if place in self._sockets else ()
+        return [self._stations[name] for name in names if name in self._stations]
+
+    def _receive(self, place: Place, data: bytes, path: Path) -> None:
+        try:
+            message = parse(data, is_stream=path.is_reliable)
+        except Malformed as error:
+            self.metrics.dropped.labels("malformed").inc()
+            log.debug("malformed", extra={"error": str(error), "size_bytes": len(data)})
+            return
+        candidates = self._candidates(place, path.host)
+        chosen = choose(message, [station.desk.agent for station in candidates])
+        for station in candidates:
+            if station.desk.agent is chosen:
+                station.desk.receive(message, path)
+                return
+        self.metrics.dropped.labels("unaddressed").inc()
+
+    def _lost(self, place: Place, path: Path) -> None:
+        for station in self._stations.values():
+            server = station.desk.agent.registration.server
+            is_ours = path.host in self._resolver.of(server.host) and path.port == server.port
+            if station.socket.place == place and (path.connection or is_ours):
+                station.desk.lost(path)
+
+    # ports.UserAgent ---------------------------------------------------------------------------
+
+    def is_registered(self, platform: str) -> bool:
+        station = self._stations.get(platform)
+        return station is not None and station.desk.agent.is_online
+
+    def sending(self, platform: str) -> Sending:
+        return self._stations[platform].desk.agent.sending()
+
+    async def send(self, platform: str, body: bytes) -> int | None:
+        if not self.is_registered(platform):
+            return None
+        return await self._stations[platform].desk.send_message(body)
+
+    def is_subscribed(self, platform: str, topic: str) -> bool:
+        station = self._stations.get(platform)
+        return station is not None and topic in station.desk.agent.topics
+
+    def notify(self, platform: str, topic: str, bodies: Bodies) -> bool:
+        station = self._stations.get(platform)
+        return station is not None and station.desk.notify(topic, bodies)
+
+    def heartbeat(self, platform: str) -> Heartbeat:
+        registration = self._stations[platform].desk.agent.registration
+        return Heartbeat(
+            register_s=registration.register_s,
+            keepalive_s=registration.keepalive_s,
+            count=registration.keepalive_misses_max,
+        )
+
+    def set_heartbeat(
+        self, platform: str, *, keepalive_s: int | None = None, count: int | None = None
+    ) -> None:
+        self._stations[platform].desk.set_heartbeat(keepalive_s, count)
+
+    # Figures ---------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """What ``xueliang status`` shows. From the endpoint's threads: reads values that are
+        replaced whole."""
+        platforms: list[dict[str, Any]] = [
+            station.desk.status() for station in list(self._stations.values())
+        ]
+        platforms += [
+            {"platform": name, "registered": False, "state": "refused", "trouble": why}
+            for name, why in self._refused.items()
+        ]
+        return {"platforms": platforms}
+
+    def _health(self) -> Health:
+        reasons = {
+            one["platform"]: one["trouble"] or one["state"]
+            for one in self.status()["platforms"]
+            if not one["registered"]
+        }
+        return Health(is_healthy=not reasons, reasons=reasons)
+
+
+def _agent_settings(platform: Platform, password: str) -> AgentSettings:
+    hosts = frozenset((platform.server.host, *platform.peers))
+    return AgentSettings(
+        name=platform.name,
+        identity=Identity(
+            device_id=platform.device_id,
+            domain=platform.domain,
+            transport=platform.transport,
+            port=platform.port,
+            edition=platform.edition,
+        ),
+        registration=RegistrationSettings(
+            server=Server(
+                host=platform.server.host,
+                port=platform.server.port,
+                id=platform.server_id,
+                domain=platform.domain,
+            ),
+            username=platform.device_id,
+            password=password,
+            register_s=platform.register_seconds,
+            keepalive_s=platform.keepalive_seconds,
+            retry_s=platform.retry_seconds,
+            edition=platform.edition,
+            redirect_hosts=hosts,
+        ),
+        hosts=frozenset(host for host in hosts if is_ip(host)),
+    )
