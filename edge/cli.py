@@ -316,6 +316,51 @@ def completeness(camera: str | None, days: int, config_path: Path, as_json: bool
         click.echo(render_completeness(document))
 
 
+@main.command("self-check")
+@click.option("--date", "day_text", help="YYYY-MM-DD; yesterday unless given")
+@click.option("--keep", is_flag=True, help="keep the result, as edge does each night")
+@config_option
+@json_option
+@_report_errors
+def self_check(day_text: str | None, keep: bool, config_path: Path, as_json: bool) -> None:
+    """自检 Ask of ourselves what a checking platform would: lists, playback, clock."""
+    import random
+    from datetime import date
+
+    from edge import night_results as results
+    from edge import self_check as checks
+    from edge.auditing import on_record
+    from retention.audit_chain import Action
+    from retention.clock import SystemClock
+
+    settings, clock = load(config_path), SystemClock()
+    try:
+        day = (
+            results.yesterday(settings, clock) if day_text is None else date.fromisoformat(day_text)
+        )
+    except ValueError as error:
+        raise click.UsageError(f"--date: {error}") from None
+    checks.step_back()
+    document = checks.run(
+        settings,
+        day,
+        clock,
+        random.SystemRandom(),
+        checks.at_leisure,
+        checks.offsets_of_cameras(settings),
+    )
+    if keep:
+        with on_record(settings, Action.SELF_CHECK, day.isoformat()) as deed:
+            deed.told["sha256"] = results.keep(settings.storage.state_dir, document)
+            deed.told["passed"] = document["passed"]
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo(checks.render(document))
+    if not document["passed"]:
+        sys.exit(EXIT_FINDING)
+
+
 @main.group()
 def hold() -> None:
     """保留 Legal holds: footage that no policy deletes."""

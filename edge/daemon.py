@@ -34,6 +34,8 @@ from edge.cameras import Cameras
 from edge.holds import HoldDesk, figures
 from edge.lock import state_lock
 from edge.metrics import EXPORT_RESULTS, EdgeMetrics, Snapshot
+from edge.night_results import newest as newest_check
+from edge.nightly import LOOK_S, Nightly
 from edge.status import completeness_of, index_path, open_store
 from edge.tap import TapServer
 from edge.view import View
@@ -90,6 +92,7 @@ class _Edge:
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Event()
         self._view: View | None = None
+        self._nightly = Nightly(config_path, lambda: self._settings, self._clock)
         self._metrics = EdgeMetrics(self._snapshot)
         self.audit = AuditLog(
             settings.storage.state_dir,
@@ -296,12 +299,20 @@ class _Edge:
         jobs.add_job(self._checkpoint_all)
         jobs.add_job(self._measure_holds, "interval", hours=1)
         jobs.add_job(self._measure_holds)
+        jobs.add_job(self._check_nightly, "interval", seconds=LOOK_S)
+        jobs.add_job(self._check_nightly)
         jobs.add_job(self._anchor, "interval", seconds=ANCHOR_S)
         jobs.add_job(self._anchor)
         jobs.add_job(self._verify_audit, "interval", hours=24)
         jobs.add_job(self._verify_audit)
         jobs.start()
         return jobs
+
+    async def _check_nightly(self) -> None:
+        assert self._view is not None
+        await self._nightly.check_if_due()
+        state_dir = self._settings.storage.state_dir
+        self._view.survey.self_check = await asyncio.to_thread(newest_check, state_dir)
 
     async def _measure_holds(self) -> None:
         assert self._view is not None

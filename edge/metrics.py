@@ -63,6 +63,15 @@ class VolumeSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SelfCheckSnapshot:
+    """What the last night's self-check found."""
+
+    is_passed: bool
+    at_us: int
+    results: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The whole of ``edge`` at one instant."""
 
@@ -70,6 +79,7 @@ class Snapshot:
     volumes: tuple[VolumeSnapshot, ...]
     clock_synchronized: bool
     retention_required_s: int
+    self_check: SelfCheckSnapshot | None
     holds: Mapping[str, int]  # by state
     hold_bytes: Mapping[str, int]  # by camera
 
@@ -264,6 +274,14 @@ def _render(snapshot: Snapshot) -> Iterable[Metric]:
         reserve.add_metric([volume.volume], volume.reserve_bytes)
         orphans.add_metric([volume.volume], volume.orphan_bytes)
         missing.add_metric([volume.volume], volume.missing_segments)
+    passed = gauge("nvr_self_check_ok", "1 if the last nightly self-check found nothing wrong")
+    checked = gauge("nvr_self_check_timestamp_seconds", "When the last self-check was made")
+    results = gauge("nvr_self_check_results", "Cameras and playbacks of it", "result")
+    if snapshot.self_check is not None:
+        passed.add_metric([], snapshot.self_check.is_passed)
+        checked.add_metric([], snapshot.self_check.at_us / US_PER_S)
+        for name, count in snapshot.self_check.results.items():
+            results.add_metric([name], count)
     holds = gauge("nvr_holds", "Legal holds", "state")
     for name, count in snapshot.holds.items():
         holds.add_metric([name], count)

@@ -21,6 +21,8 @@ from config.errors import XueliangError
 from config.instants import format_instant, parse_instant, zone_named
 from config.schema import Settings
 from edge import control
+from edge.night_results import newest as newest_check
+from edge.night_results import summary_line
 from retention.clock import SystemClock
 from retention.completeness import Completeness, DayState
 from retention.model import US_PER_S, GapCause
@@ -122,6 +124,7 @@ def status_document(settings: Settings) -> dict[str, Any]:
         "edge": {"running": live.is_running},
         "cameras": cameras,
         "volumes": live.volumes,
+        "self_check": newest_check(settings.storage.state_dir),
         "platforms": platforms_document(settings, zone),
     }
 
@@ -230,6 +233,8 @@ def render(document: dict[str, Any]) -> str:
     rows = [["摄像机 camera", "录像 recording", "码率 rate", "24h", "7d", "90d", "最早 oldest"]]
     rows += [_camera_row(camera) for camera in document["cameras"]]
     lines += table(rows)
+    if document["self_check"] is not None:
+        lines += ["", summary_line(document["self_check"])]
     young = [
         f"{camera['camera']}: 历史未满 history not yet mature, due since"
         f" {camera['history']['due_from'][:19]}"

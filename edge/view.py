@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from config.instants import parse_instant
 from config.schema import Settings
 from edge.camera.pool import CameraPool
 from edge.camera.session import State
 from edge.cameras import CameraInService, Cameras
 from edge.holds import HeldFigures
-from edge.metrics import CameraSnapshot, Snapshot, VolumeSnapshot
+from edge.metrics import CameraSnapshot, SelfCheckSnapshot, Snapshot, VolumeSnapshot
 from edge.status import RECORDING_MAX_AGE_US
 from retention.clock import Clock, is_clock_synchronized
 from retention.endpoint import Health
@@ -36,6 +37,7 @@ class Survey:
     oldest_us: dict[str, int] = field(default_factory=dict)
     orphan_bytes: dict[str, int] = field(default_factory=dict)  # by volume
     missing_segments: dict[str, int] = field(default_factory=dict)
+    self_check: dict[str, Any] | None = None  # of the last night
     held: HeldFigures = field(default_factory=HeldFigures)
 
 
@@ -76,6 +78,7 @@ class View:
                 )
                 for slot in self._volumes.slots
             ),
+            self_check=_self_check(self.survey.self_check),
             holds=self.survey.held.count,
             hold_bytes=self.survey.held.bytes,
             clock_synchronized=is_clock_synchronized(),
@@ -225,6 +228,16 @@ class View:
             gb_id="" if camera.settings.gb_id is None else str(camera.settings.gb_id),
             coverage=self.survey.coverage.get(camera.id, {}),
         )
+
+
+def _self_check(document: dict[str, Any] | None) -> SelfCheckSnapshot | None:
+    if document is None:
+        return None
+    return SelfCheckSnapshot(
+        is_passed=document["passed"],
+        at_us=parse_instant(document["at"]),
+        results=document["summary"],
+    )
 
 
 def _is_recording(camera: CameraInService, now_us: int) -> bool:

@@ -35,6 +35,7 @@ from retention.model import (
 )
 from retention.mp4.boxes import SegmentCorrupt
 from retention.mp4.scan import read_units, scan
+from retention.segment_check import segment_faults
 from retention.stamp import read_stamp
 from retention.timeline import Timeline, timeline
 from retention.volume_errors import VolumeUnavailable
@@ -127,6 +128,49 @@ class Store:
     def locate(self, camera: str, at_us: int) -> Segment | None:
         """The segment that holds the instant, else the first one after it."""
         return self._index.read(lambda connection: rows.segment_at(connection, camera, at_us))
+
+    def segments(self, camera: str, from_us: int, to_us: int) -> list[Segment]:
+        """Those that lie in the window with any part, in order of time."""
+
+        def query(connection: sqlite3.Connection) -> list[Segment]:
+            found: list[Segment] = []
+            segment = rows.segment_at(connection, camera, from_us)
+            while segment is not None and segment.start_us < to_us:
+                found.append(segment)
+                following = rows.segments_after(
+                    connection, camera, segment.start_us, segment.number, 1
+                )
+                segment = following[0] if following else None
+            return found
+
+        return self._index.read(query)
+
+    def faults(self, segment: Segment) -> list[str]:
+        """Everything on which a sealed segment's file and its row do not agree; reads all of it,
+        and leaves none of it in the page cache.
+
+        Raises:
+            FileNotFoundError: there is no file.
+            FootageUnavailable: the volume is not mounted, or its disk does not answer.
+        """
+        try:
+            file = os.open(
+                self._root(segment.volume) / segment.path,
+                os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW,
+            )
+            try:
+                return segment_faults(
+                    lambda offset, size: os.pread(file, size, offset),
+                    os.fstat(file).st_size,
+                    segment.retimed(0),
+                )
+            finally:
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.close(file)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _unavailable(segment.volume, str(error.strerror)) from error
 
     def timeline(self, camera: str, from_us: int, to_us: int, now_us: int) -> Timeline:
         """Spans and gaps of the part of the window that is due and known.

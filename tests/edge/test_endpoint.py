@@ -10,7 +10,7 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge.metrics import CameraSnapshot, EdgeMetrics, Snapshot, VolumeSnapshot
+from edge.metrics import CameraSnapshot, EdgeMetrics, SelfCheckSnapshot, Snapshot, VolumeSnapshot
 from retention.endpoint import Endpoint, EndpointUnavailable, Health
 from retention.model import Codec, MediaFormat, VideoFormat
 
@@ -46,6 +46,7 @@ SNAPSHOT = Snapshot(
     ),
     clock_synchronized=True,
     retention_required_s=90 * 86_400,
+    self_check=SelfCheckSnapshot(is_passed=True, at_us=1_500_000, results={"complete": 3}),
     holds={"active": 2, "released": 0},
     hold_bytes={"gate-exit": 4711},
 )
@@ -74,6 +75,8 @@ def test_a_snapshot_is_scraped_in_base_units() -> None:
     assert samples["nvr_recording_coverage_ratio", "1d"] == 0.5
     assert samples["nvr_volume_state", "full"] == 1
     assert samples["nvr_volume_state", "ok"] == 0
+    assert samples["nvr_self_check_ok", ""] == 1
+    assert samples["nvr_self_check_timestamp_seconds", ""] == 1.5
     assert samples["nvr_holds", "active"] == 2
     assert samples["nvr_hold_bytes", ""] == 4711
     assert samples["nvr_collector_success", ""] == 1
