@@ -33,11 +33,21 @@ class ControlUnavailable(XueliangError):
     code = "control_unavailable"
 
 
-async def serve(state_dir: Path, commands: dict[str, Command]) -> asyncio.AbstractServer:
-    """Listen on the socket; close the returned server to stop."""
-    path = state_dir / SOCKET_NAME
+async def serve(
+    state_dir: Path,
+    commands: dict[str, Command],
+    *,
+    name: str = SOCKET_NAME,
+    is_shared: bool = False,
+) -> asyncio.AbstractServer:
+    """Listen on the socket; close the returned server to stop.
+
+    Args:
+        is_shared: the folder's group may connect, too.
+    """
+    path = state_dir / name
     path.unlink(missing_ok=True)
-    old_mask = os.umask(0o177)
+    old_mask = os.umask(0o117 if is_shared else 0o177)
     try:
         server = await asyncio.start_unix_server(
             lambda reader, writer: _answer_all(reader, writer, commands),

@@ -36,6 +36,8 @@ from edge.lock import state_lock
 from edge.metrics import EXPORT_RESULTS, EdgeMetrics, Snapshot
 from edge.night_results import newest as newest_check
 from edge.nightly import LOOK_S, Nightly
+from edge.orders import SOCKET_NAME as ORDERS_NAME
+from edge.orders import Orders
 from edge.status import completeness_of, index_path, open_store
 from edge.tap import TapServer
 from edge.view import View
@@ -59,6 +61,8 @@ from retention.writer_ports import Deleted, VolumeChanged, WriterEvent
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+#: How often is looked for cameras that should go back to their home position.
+HOME_S = 5
 #: Completeness of 16 cameras over 90 days takes 0.8 s of CPU.
 SURVEY_S = 300
 #: An hour's folder of one camera is compared each so often: 34,560 of 16 cameras and 90 days.
@@ -236,11 +240,19 @@ class _Edge:
             stack.callback(server.close)
             listener = await taps.listen(settings.storage.state_dir)
             stack.callback(listener.close)
+            orders = Orders(
+                onvif, lambda: cameras.in_service, settings.storage.state_dir, self._clock
+            )
+            server = await control.serve(
+                settings.storage.state_dir, orders.commands(), name=ORDERS_NAME, is_shared=True
+            )
+            stack.callback(server.close)
             cameras.start(settings.camera, opened.accounts, opened.next_numbers)
             self._metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
             gc.freeze()  # what stands now stays: no collection looks at it again
             log.info("edge_started", extra={"cameras": len(settings.camera)})
             self._jobs = self._schedule(opened)
+            self._jobs.add_job(orders.go_home, "interval", seconds=HOME_S)
             stack.callback(self._jobs.shutdown, wait=False)
             while not self._stopping.is_set():
                 await self._turn(opened, cameras)

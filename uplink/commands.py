@@ -223,8 +223,6 @@ def _decided(
         return _order(channel, "reboot")
     if name == "HomePosition":
         return _home(message, channel)
-    if name == "PTZPreciseCtrl":
-        return _precise(message, channel)
     if name == "SnapShotConfig":
         return _snapshot(message, channel, device)
     return Verdict.UNSUPPORTED, None, "nothing here can do this"
@@ -295,20 +293,6 @@ def _home(message: Message, channel: Channel) -> _Outcome:
     return _order(
         channel, "home_set", enabled=bool(is_enabled), reset_s=reset_s or 0, preset=preset or 0
     )
-
-
-def _precise(message: Message, channel: Channel) -> _Outcome:
-    bounds = {"Pan": (0.0, 360.0), "Tilt": (-90.0, 90.0), "Zoom": (0.0, 1000.0)}
-    given = {name: message.decimal("PTZPreciseCtrl", name) for name in bounds}
-    places = {name.lower(): value for name, value in given.items() if value is not None}
-    is_inside = all(
-        low <= value <= high
-        for name, (low, high) in bounds.items()
-        if (value := given[name]) is not None
-    )
-    if not places or not is_inside:
-        return Verdict.MALFORMED, None, "no position, or one out of range"
-    return _order(channel, "move_to", **places)
 
 
 def _snapshot(message: Message, channel: Channel, device: Device) -> _Outcome:

@@ -357,15 +357,9 @@ def cruise_list(message: Message, device: Device) -> bytes:
     return response(message, device.device_id).body(device.charset, leaf("SumNum", 0))
 
 
-def ptz_position(
-    message: Message, device: Device, place: tuple[float, float, float] | None
-) -> bytes:
-    """Pan and tilt in degrees, zoom as a factor; the head alone where they are not known."""
-    names = ("Pan", "Tilt", "Zoom")
-    values = () if place is None else zip(names, place, strict=True)
-    return response(message, device.device_id).body(
-        device.charset, *(leaf(name, f"{value:.2f}") for name, value in values)
-    )
+def ptz_position(message: Message, device: Device) -> bytes:
+    """The head alone: cameras tell their place in a space of their own, not in degrees."""
+    return response(message, device.device_id).body(device.charset)
 
 
 def _on(is_on: bool) -> str:

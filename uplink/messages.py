@@ -230,6 +230,9 @@ class Messages:
     def _cards(self, message: Message, asked: _Asked) -> Bodies:
         return deviceinfo.sd_card_status(message, asked.device, self._state(), asked.bytes_max)
 
+    def _place(self, message: Message, asked: _Asked) -> Bodies:
+        return (deviceinfo.ptz_position(message, asked.device),)
+
     def _refused(self, message: Message, asked: _Asked) -> Bodies:
         return (deviceinfo.error(message, asked.device),)
 
@@ -269,13 +272,6 @@ class Messages:
             preset=int(told["preset"]),
         )
         yield deviceinfo.home_position(message, asked.device, home)
-
-    async def _place(self, message: Message, asked: _Asked) -> AsyncIterator[bytes]:
-        told = await self._ask_camera(message, asked.device, "place")
-        place = None
-        if told is not None:
-            place = (float(told["pan"]), float(told["tilt"]), float(told["zoom"]))
-        yield deviceinfo.ptz_position(message, asked.device, place)
 
     async def _ask_camera(
         self, message: Message, device: Device, verb: str

@@ -26,7 +26,7 @@ TIMEOUT_S = 8.0
 #: A picture of 4K is 2 MB, a third more as text.
 ANSWER_BYTES_MAX = 16 * 2**20
 WAITING_MAX = 32
-_MOVES = frozenset({"move", "stop", "move_to"})
+_MOVES = frozenset({"move", "stop"})
 
 
 class OrderFailed(XueliangError):

@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,10 @@ from retention.model import US_PER_S, GapCause
 WSDL_DIR = Path(__file__).parent / "wsdl"
 DEVICE_PATH = "/onvif/device_service"
 MEDIA_PATH = "/onvif/Media"
+PTZ_PATH = "/onvif/PTZ"
 DEVICE = "http://www.onvif.org/ver10/device/wsdl"
 MEDIA = "http://www.onvif.org/ver10/media/wsdl"
+PTZ = "http://www.onvif.org/ver20/ptz/wsdl"
 #: One wait for a camera, and all the waits for one description (seconds).
 TIMEOUT_S = 3.0
 DESCRIBE_S = 10.0
@@ -128,6 +130,16 @@ def _settings() -> Any:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Where a camera's services are; ``ptz_url`` is empty where it cannot turn."""
+
+    media_url: str
+    ptz_url: str
+    offset_us: int | None = None
+    profile: str = ""  # token
+
+
 def describe(
     address: Address,
     username: str,
@@ -148,11 +160,11 @@ def describe(
         poster = Poster(
             username=username, password=password, timeout_s=timeout_s, deadline=deadline
         )
-        camera = _Camera(poster, username, password, address, clock)
+        camera = OnvifCamera(poster, username, password, address, clock)
         return camera.describe(profile)
 
 
-class _Camera:
+class OnvifCamera:
     """The calls to one camera."""
 
     def __init__(
@@ -172,7 +184,7 @@ class _Camera:
         information = _Information()
         with _optional():
             information = _information(device)
-        media = self._media(device)
+        media = self.media(self._places(device).media_url)
         profiles = tuple(_profiles(media))
         if not profiles:
             raise CameraError(GapCause.STREAM_DAMAGED, "the camera lists no media profile on ONVIF")
@@ -195,10 +207,10 @@ class _Camera:
             device = self._device(is_signed=is_signed)
             before_us = self._clock.utc_us()
             try:
-                with _calling("GetSystemDateAndTime"):
+                with calling("GetSystemDateAndTime"):
                     shown = device.GetSystemDateAndTime()
                     camera_us = _utc_us(shown)
-            except (_Refused, CameraError) as error:
+            except (Refused, CameraError) as error:
                 if isinstance(error, CameraError) and error.cause is not GapCause.CAMERA_AUTH:
                     raise
                 continue
@@ -208,19 +220,47 @@ class _Camera:
             return camera_us + US_PER_S // 2 - (before_us + self._clock.utc_us()) // 2
         return None
 
+    def know(self, wanted: str) -> Known:
+        """What is needed to order it about, once for many orders."""
+        self._offset_us = self._clock_offset_us()
+        device = self._device()
+        places = self._places(device)
+        chosen = choose_profile(tuple(_profiles(self.media(places.media_url))), wanted)
+        return replace(places, offset_us=self._offset_us, profile=chosen.token)
+
+    def believe(self, known: Known) -> None:
+        """Go on with what an earlier look found."""
+        self._offset_us = known.offset_us
+
     def _device(self, *, is_signed: bool = True) -> Any:
         return self._service(
             "devicemgmt.wsdl", f"{{{DEVICE}}}DeviceBinding", self._device_url, is_signed
         )
 
-    def _media(self, device: Any) -> Any:
-        xaddr = ""
-        with _optional(), _calling("GetCapabilities"):
-            capabilities = device.GetCapabilities({"Category": ["All"]})
-            found = getattr(capabilities, "Media", None)
-            xaddr = str(getattr(found, "XAddr", None) or "")
-        url = service_address(xaddr, self._address, MEDIA_PATH)
+    def device(self) -> Any:
+        """Its device service."""
+        return self._device()
+
+    def media(self, url: str) -> Any:
+        """Its media service."""
         return self._service("media.wsdl", f"{{{MEDIA}}}MediaBinding", url, True)
+
+    def ptz(self, url: str) -> Any:
+        """Its PTZ service."""
+        with _document_lock:
+            _document("ptz.wsdl")
+        return self._service("ptz.wsdl", f"{{{PTZ}}}PTZBinding", url, True)
+
+    def _places(self, device: Any) -> Known:
+        media = ptz = ""
+        with _optional(), calling("GetCapabilities"):
+            capabilities = device.GetCapabilities({"Category": ["All"]})
+            media = _xaddr(capabilities, "Media")
+            ptz = _xaddr(capabilities, "PTZ")
+        return Known(
+            media_url=service_address(media, self._address, MEDIA_PATH),
+            ptz_url=service_address(ptz, self._address, PTZ_PATH) if ptz else "",
+        )
 
     def _service(self, wsdl: str, binding: str, url: str, is_signed: bool) -> Any:
         token = None
@@ -241,7 +281,11 @@ class _Camera:
         )
 
 
-class _Refused(Exception):
+def _xaddr(capabilities: Any, name: str) -> str:
+    return str(getattr(getattr(capabilities, name, None), "XAddr", None) or "")
+
+
+class Refused(Exception):
     """The camera answered a call with a SOAP fault that has nothing to do with rights."""
 
     def __init__(self, operation: str, reason: str) -> None:
@@ -251,8 +295,8 @@ class _Refused(Exception):
 
 
 @contextmanager
-def _calling(operation: str) -> Iterator[None]:
-    """Turns what onvif-zeep raises into CameraError or _Refused."""
+def calling(operation: str) -> Iterator[None]:
+    """Turns what onvif-zeep raises into CameraError or Refused."""
     try:
         yield
     except ONVIFError as error:
@@ -268,7 +312,7 @@ def _calling(operation: str) -> Iterator[None]:
             )
             if _NO_RIGHT.search(said):
                 raise _not_authorised() from None
-            raise _Refused(operation, clean(cause.message)) from None
+            raise Refused(operation, clean(cause.message)) from None
         raise _not_understood(operation) from None
     except (AttributeError, TypeError, ValueError, KeyError, IndexError):
         raise _not_understood(operation) from None  # a shape that the schema does not allow
@@ -279,7 +323,7 @@ def _optional() -> Iterator[None]:
     """What a camera refuses here is done without."""
     try:
         yield
-    except _Refused:
+    except Refused:
         return
 
 
@@ -306,7 +350,7 @@ class _Information:
 
 
 def _information(device: Any) -> _Information:
-    with _calling("GetDeviceInformation"):
+    with calling("GetDeviceInformation"):
         told = device.GetDeviceInformation()
         return _Information(
             manufacturer=clean(getattr(told, "Manufacturer", None)),
@@ -317,7 +361,7 @@ def _information(device: Any) -> _Information:
 
 
 def _profiles(media: Any) -> list[Profile]:
-    with _demanded(), _calling("GetProfiles"):
+    with demanded(), calling("GetProfiles"):
         found: list[Profile] = []
         for profile in list(media.GetProfiles() or [])[:PROFILES_MAX]:
             encoder = getattr(profile, "VideoEncoderConfiguration", None)
@@ -340,17 +384,17 @@ def _profiles(media: Any) -> list[Profile]:
 
 def _stream_uri(media: Any, token: str) -> str:
     setup = {"Stream": "RTP-Unicast", "Transport": {"Protocol": "RTSP"}}
-    with _demanded(), _calling("GetStreamUri"):
+    with demanded(), calling("GetStreamUri"):
         told = media.GetStreamUri({"StreamSetup": setup, "ProfileToken": token})
         return str(getattr(told, "Uri", None) or "").strip()
 
 
 @contextmanager
-def _demanded() -> Iterator[None]:
+def demanded() -> Iterator[None]:
     """Without an answer to this call there is no stream."""
     try:
         yield
-    except _Refused as error:
+    except Refused as error:
         raise CameraError(
             GapCause.STREAM_DAMAGED,
             clean(f"the camera refuses {error.operation}: {error.reason}"),

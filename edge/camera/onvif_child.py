@@ -23,6 +23,7 @@ from config.secrets import Secret
 from edge.camera import onvif
 from edge.camera.description import dumps, encode
 from edge.camera.errors import CameraError
+from edge.camera.onvif_orders import Orderer
 from retention.clock import Clock, SystemClock
 from retention.model import GapCause
 
@@ -41,6 +42,7 @@ class Server:
         self._lock = threading.Lock()
         self._busy: set[str] = set()
         self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="onvif")
+        self._orderer = Orderer(clock)
 
     def run(self) -> None:
         """Serves until the parent is gone; never waits for cameras then."""
@@ -68,14 +70,17 @@ class Server:
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         logging_setup.hide(Secret(request["password"]))
+        whom = (
+            Address.parse(request["address"]),
+            request["username"],
+            request["password"],
+            request["profile"],
+        )
         try:
-            description = onvif.describe(
-                Address.parse(request["address"]),
-                request["username"],
-                request["password"],
-                request["profile"],
-                clock=self._clock,
-            )
+            if "order" in request:
+                result = self._orderer.order(*whom, request["order"], request["arguments"])
+                return {"id": request["id"], "result": result}
+            description = onvif.describe(*whom, clock=self._clock)
         except CameraError as error:
             return _failure(request, error.cause, error.detail, error.hint)
         except Exception:  # one camera's surprise ends no other camera's

@@ -12,6 +12,7 @@ import json
 import logging
 import socket
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,8 +26,8 @@ START_TIMEOUT_S = 20.0
 #: Above the child's own bound of 10 s for one description.
 DESCRIBE_TIMEOUT_S = 13.0
 STOP_TIMEOUT_S = 3.0
-#: A description: 64 profiles with names of 500 characters, escaped.
-LINE_BYTES_MAX = 1024 * 1024
+#: A picture of 8 MiB as Base64; a description is far less.
+LINE_BYTES_MAX = 12 * 1024 * 1024
 
 log = logging.getLogger(__name__)
 
@@ -68,20 +69,47 @@ class OnvifService:
         Raises:
             CameraError: with the gap's cause; after 13 s (33 s at the first call) at the latest.
         """
-        await self._start()
-        assert self._writer is not None
-        number = next(self._ids)
-        answered: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answered
         request = {
-            "id": number,
             "address": address,
             "username": username,
             "password": password,
             "profile": profile,
         }
+        return decode((await self._ask(request))["description"])
+
+    async def order(
+        self,
+        address: str,
+        username: str,
+        password: str,
+        profile: str,
+        verb: str,
+        arguments: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """What the camera answers to an order (``edge.camera.onvif_orders``).
+
+        Raises:
+            CameraError: it cannot be reached, refuses, or cannot do this; as late as `describe`.
+        """
+        request = {
+            "address": address,
+            "username": username,
+            "password": password,
+            "profile": profile,
+            "order": verb,
+            "arguments": dict(arguments),
+        }
+        result: dict[str, Any] = (await self._ask(request))["result"]
+        return result
+
+    async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        await self._start()
+        assert self._writer is not None
+        number = next(self._ids)
+        answered: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answered
         try:
-            self._writer.write(dumps(request))
+            self._writer.write(dumps({"id": number, **request}))
             async with asyncio.timeout(DESCRIBE_TIMEOUT_S):
                 answer = await answered
         except TimeoutError:
@@ -90,9 +118,9 @@ class OnvifService:
             ) from None
         finally:
             self._waiting.pop(number, None)
-        if "description" in answer:
-            return decode(answer["description"])
-        raise CameraError(GapCause(answer["cause"]), answer["detail"], hint=answer["hint"])
+        if "cause" in answer:
+            raise CameraError(GapCause(answer["cause"]), answer["detail"], hint=answer["hint"])
+        return answer
 
     async def _start(self) -> None:
         async with self._starting:

@@ -1,4 +1,4 @@
-"""One HTTP POST at a time to a camera that may do anything: bounded in time and bytes. Shell.
+"""One HTTP request at a time to a camera that may do anything: bounded in time and bytes. Shell.
 
 No redirects, no proxies, no cookies, nothing from the environment. HTTP digest authentication
 (RFC 7616) is answered once when a camera asks for it; WS-Security is the caller's.
@@ -21,6 +21,8 @@ from retention.model import GapCause
 
 #: GetProfiles of a camera with four lenses takes 120 KB.
 ANSWER_BYTES_MAX = 1024 * 1024
+#: A still picture of 4K takes 2 MB.
+PICTURE_BYTES_MAX = 8 * 1024 * 1024
 _READ_BYTES = 64 * 1024
 
 
@@ -90,28 +92,39 @@ class Poster:
         Raises:
             CameraError: it cannot be reached, is late, answers too much or what is no HTTP.
         """
-        answer, challenge = self._post_once(url, body, headers)
+        return self._exchange("POST", url, body, headers, ANSWER_BYTES_MAX)
+
+    def get(self, url: str) -> Answer:
+        """A picture of the camera's; raises as :meth:`post`."""
+        return self._exchange("GET", url, b"", {}, PICTURE_BYTES_MAX)
+
+    def _exchange(
+        self, method: str, url: str, body: bytes, headers: Mapping[str, str], bytes_max: int
+    ) -> Answer:
+        answer, challenge = self._once(method, url, body, headers, bytes_max)
         if answer.status == 401 and challenge.lower().startswith("digest ") and self.username:
-            authorization = self._digest(url, challenge)
+            authorization = self._digest(method, url, challenge)
             if authorization:
                 again = {**headers, "Authorization": authorization}
-                answer, _ = self._post_once(url, body, again)
+                answer, _ = self._once(method, url, body, again, bytes_max)
         return answer
 
-    def _post_once(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[Answer, str]:
+    def _once(
+        self, method: str, url: str, body: bytes, headers: Mapping[str, str], bytes_max: int
+    ) -> tuple[Answer, str]:
         parts = urlsplit(url)
         assert parts.hostname is not None
         assert parts.scheme == "http"
         connection = http.client.HTTPConnection(
             parts.hostname, parts.port or 80, timeout=self.timeout_s
         )
-        path = parts.path or "/"
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
             connection.connect()
             self.deadline.watch(connection.sock)
-            connection.request("POST", path, body, {**headers, "Connection": "close"})
+            connection.request(method, path, body or None, {**headers, "Connection": "close"})
             response = connection.getresponse()
-            content = _read(response)
+            content = _read(response, bytes_max)
             if self.deadline.is_over:
                 raise TimeoutError  # the deadline's end looks like that of the answer
             challenge = response.headers.get("WWW-Authenticate", "")
@@ -128,25 +141,25 @@ class Poster:
             )
         return Answer(status=response.status, body=content), challenge
 
-    def _digest(self, url: str, challenge: str) -> str:
+    def _digest(self, method: str, url: str, challenge: str) -> str:
         passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
         passwords.add_password(None, url, self.username, self.password)
         handler = urllib.request.HTTPDigestAuthHandler(passwords)
         fields = urllib.request.parse_http_list(challenge[len("digest ") :])
         try:
             asked = urllib.request.parse_keqv_list([field for field in fields if field])
-            request = urllib.request.Request(url, data=b"", method="POST")
+            request = urllib.request.Request(url, data=b"", method=method)
             authorization = handler.get_authorization(request, asked)
         except (ValueError, IndexError):
             return ""  # a challenge that nobody can answer
         return f"Digest {authorization}" if authorization else ""
 
 
-def _read(response: http.client.HTTPResponse) -> bytes:
+def _read(response: http.client.HTTPResponse, bytes_max: int) -> bytes:
     content = bytearray()
     while chunk := response.read(_READ_BYTES):
         content += chunk
-        if len(content) > ANSWER_BYTES_MAX:
+        if len(content) > bytes_max:
             raise ValueError
     if response.length:
         raise http.client.IncompleteRead(bytes(content), response.length)
@@ -180,6 +193,6 @@ def _camera_error(error: Exception, *, is_late: bool) -> CameraError:
     if isinstance(error, ValueError) and not isinstance(error, http.client.HTTPException):
         return CameraError(
             GapCause.STREAM_DAMAGED,
-            f"the camera's ONVIF answer is malformed or above {ANSWER_BYTES_MAX} bytes",
+            f"the camera's answer is malformed or above {ANSWER_BYTES_MAX} bytes",
         )
     return CameraError(GapCause.STREAM_DAMAGED, "what answers at the ONVIF address speaks no HTTP")

@@ -9,13 +9,14 @@ from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
 
-from edge.demo import rtp, source, units
+from edge.demo import encode, rtp, source, units
 from edge.demo.listener import HOST, Listener
 from edge.demo.onvif_device import OnvifDevice
 from edge.demo.plan import CameraPlan, StreamPlan
 from edge.demo.rtsp_server import Misbehaviour, RtspServer
 from edge.demo.session import Session
 from edge.demo.source import Source
+from edge.demo.turning import Head
 from retention.clock import Clock
 from retention.model import US_PER_S, AudioFormat, Codec, MediaFormat, Track, VideoFormat
 
@@ -53,6 +54,7 @@ class DemoCamera:
         #: What was handed to the sockets, oldest first; empty unless the plan says log_units.
         self.sent: deque[units.SentUnit] = deque(maxlen=plan.log_units)
         self.server = RtspServer(self, clock)
+        self.head = Head()
         self.device = OnvifDevice(self) if plan.onvif else None
         self.stream_uri_authority = plan.stream_uri_authority
         self._clock = clock
@@ -91,6 +93,18 @@ class DemoCamera:
     def utc_us(self) -> int:
         """What the camera's own clock shows."""
         return self._clock.utc_us() + self.clock_offset_us
+
+    def monotonic_us(self) -> int:
+        return self._clock.monotonic_us()
+
+    def picture(self) -> bytes:
+        """What it sees now, as JPEG (of a loop: what it would see live). Blocks."""
+        painter = source.painter_of(self.plan.stream, self.plan.label, self._hue)
+        return encode.still(painter.paint(self._lanes[Track.VIDEO].tick, self.utc_us()))
+
+    def key_frame(self) -> None:
+        """The next picture is a key frame, if one does not come within a second anyhow."""
+        self._lanes[Track.VIDEO].source.ask_key_frame()
 
     def stream_authority(self) -> str:
         """Host and port that GetStreamUri names."""

@@ -100,6 +100,18 @@ def _open_video(plan: StreamPlan) -> av.VideoCodecContext:
     return context
 
 
+def still(picture: Plane) -> bytes:
+    """One picture as baseline JPEG."""
+    frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+    frame = frame.reformat(format="yuvj420p")
+    context = av.CodecContext.create("mjpeg", "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height = frame.width, frame.height
+    context.pix_fmt = "yuvj420p"
+    context.time_base = Fraction(1, 1)
+    return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
+
+
 def audio_loop(codec: Codec) -> tuple[AudioFormat, int, list[units.MediaUnit]]:
     """Two seconds of a beep: its format, the samples of one unit, and the units.
 

@@ -1,4 +1,4 @@
-"""What a demo camera's ONVIF device and media services say. Core: values in, XML out.
+"""What a demo camera's ONVIF device, media and PTZ services say. Core: values in, XML out.
 
 The elements stand in the order of onvif.xsd, devicemgmt.wsdl and media.wsdl (version 10).
 """
@@ -6,13 +6,16 @@ The elements stand in the order of onvif.xsd, devicemgmt.wsdl and media.wsdl (ve
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 
 from edge.demo.plan import CameraPlan
 from edge.demo.soap import element, text
+from edge.demo.turning import Place, Preset
 from retention.model import Codec, MediaFormat
 
 DEVICE = "http://www.onvif.org/ver10/device/wsdl"
 MEDIA = "http://www.onvif.org/ver10/media/wsdl"
+PTZ = "http://www.onvif.org/ver20/ptz/wsdl"
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
@@ -53,7 +56,7 @@ def device_information(plan: CameraPlan) -> str:
     )
 
 
-def capabilities(base: str) -> str:
+def capabilities(base: str, *, ptz: bool = False) -> str:
     streaming = element(
         "tt:StreamingCapabilities",
         text("tt:RTPMulticast", False),
@@ -66,11 +69,12 @@ def capabilities(base: str) -> str:
             "tds:Capabilities",
             element("tt:Device", text("tt:XAddr", f"{base}/onvif/device_service")),
             element("tt:Media", text("tt:XAddr", f"{base}/onvif/media_service"), streaming),
+            element("tt:PTZ", text("tt:XAddr", f"{base}/onvif/ptz_service")) if ptz else "",
         ),
     )
 
 
-def services(base: str) -> str:
+def services(base: str, *, ptz: bool = False) -> str:
     def service(namespace: str, path: str) -> str:
         version = element("tds:Version", text("tt:Major", 2), text("tt:Minor", 60))
         where = text("tds:XAddr", f"{base}/onvif/{path}")
@@ -80,6 +84,7 @@ def services(base: str) -> str:
         "tds:GetServicesResponse",
         service(DEVICE, "device_service"),
         service(MEDIA, "media_service"),
+        service(PTZ, "ptz_service") if ptz else "",
     )
 
 
@@ -112,15 +117,59 @@ def profile(token: str, plan: CameraPlan, media: MediaFormat) -> str:
 
 
 def stream_uri(uri: str) -> str:
+    return element("trt:GetStreamUriResponse", _media_uri(uri))
+
+
+def snapshot_uri(uri: str) -> str:
+    return element("trt:GetSnapshotUriResponse", _media_uri(uri))
+
+
+def _media_uri(uri: str) -> str:
     return element(
-        "trt:GetStreamUriResponse",
+        "trt:MediaUri",
+        text("tt:Uri", uri),
+        text("tt:InvalidAfterConnect", False),
+        text("tt:InvalidAfterReboot", False),
+        text("tt:Timeout", "PT0S"),
+    )
+
+
+def done(name: str, *children: str) -> str:
+    """An answer that says little more than that it was done: ``tptz:StopResponse``."""
+    return element(name, *children)
+
+
+def presets(found: Iterable[Preset]) -> str:
+    every = [
         element(
-            "trt:MediaUri",
-            text("tt:Uri", uri),
-            text("tt:InvalidAfterConnect", False),
-            text("tt:InvalidAfterReboot", False),
-            text("tt:Timeout", "PT0S"),
+            "tptz:Preset",
+            text("tt:Name", preset.name),
+            element("tt:PTZPosition", *_place(preset.place)),
+            token=preset.token,
+        )
+        for preset in found
+    ]
+    return element("tptz:GetPresetsResponse", *every)
+
+
+def ptz_status(place: Place, *, is_moving: bool, camera_utc_us: int) -> str:
+    state = "MOVING" if is_moving else "IDLE"
+    at = _EPOCH + datetime.timedelta(microseconds=camera_utc_us)
+    return element(
+        "tptz:GetStatusResponse",
+        element(
+            "tptz:PTZStatus",
+            element("tt:Position", *_place(place)),
+            element("tt:MoveStatus", text("tt:PanTilt", state), text("tt:Zoom", state)),
+            text("tt:UtcTime", at.strftime("%Y-%m-%dT%H:%M:%SZ")),
         ),
+    )
+
+
+def _place(place: Place) -> tuple[str, str]:
+    return (
+        element("tt:PanTilt", x=f"{place.pan:.4f}", y=f"{place.tilt:.4f}"),
+        element("tt:Zoom", x=f"{place.zoom:.4f}"),
     )
 
 

@@ -49,6 +49,8 @@ class CameraPlan:
     digest_qop: bool = False  # offer qop="auth"
     session_timeout_s: int = 60
     onvif: bool = True
+    #: It turns (ONVIF PTZ).
+    ptz: bool = False
     #: ONVIF profile tokens; each is also the path of its stream (all show the same picture).
     profiles: tuple[str, ...] = ("main", "sub")
     #: "host:port" that GetStreamUri names instead of the address that it is reached at.

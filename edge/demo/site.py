@@ -31,6 +31,7 @@ def demo_plans(count: int, *, loop_seconds: int | None = None) -> tuple[CameraPl
                 stream=StreamPlan(codec=Codec.H265 if h265 else Codec.H264),
                 password=secrets.token_urlsafe(12),
                 loop_seconds=loop_seconds,
+                ptz=index == 0,
                 stamp=loop_seconds is not None,
             )
         )

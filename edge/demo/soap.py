@@ -15,6 +15,7 @@ _NAMESPACES = (
     f'xmlns:s="{ENVELOPE}" xmlns:tt="http://www.onvif.org/ver10/schema"'
     ' xmlns:tds="http://www.onvif.org/ver10/device/wsdl"'
     ' xmlns:trt="http://www.onvif.org/ver10/media/wsdl"'
+    ' xmlns:tptz="http://www.onvif.org/ver20/ptz/wsdl"'
     ' xmlns:ter="http://www.onvif.org/ver10/error"'
 )
 
@@ -45,12 +46,16 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request: operation, its name space, its leaf elements by local name, its token."""
+    """One request: operation, its name space, its leaf elements by local name, its token.
+
+    ``attributes`` are those of the elements, as ("PanTilt", "x").
+    """
 
     namespace: str
     operation: str
     arguments: dict[str, str]
-    token: Token | None
+    attributes: dict[tuple[str, str], str] = field(default_factory=dict)
+    token: Token | None = None
 
 
 def parse_call(body: bytes) -> Call:
@@ -67,7 +72,18 @@ def parse_call(body: bytes) -> Call:
     namespace, operation = _names(content[0].tag)
     arguments = {_names(one.tag)[1]: (one.text or "").strip() for one in content[0].iter()}
     arguments.pop(operation, None)
-    return Call(namespace=namespace, operation=operation, arguments=arguments, token=_token(root))
+    attributes = {
+        (_names(one.tag)[1], name): value
+        for one in content[0].iter()
+        for name, value in one.attrib.items()
+    }
+    return Call(
+        namespace=namespace,
+        operation=operation,
+        arguments=arguments,
+        attributes=attributes,
+        token=_token(root),
+    )
 
 
 def _names(tag: str) -> tuple[str, str]:

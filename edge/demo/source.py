@@ -56,7 +56,7 @@ class LiveSource:
 
     def __init__(self, plan: StreamPlan, *, label: str, hue: int) -> None:
         self._plan = plan
-        self._painter = _painter(plan, label, hue)
+        self._painter = painter_of(plan, label, hue)
         self._encoder = encode.PictureEncoder(plan)
         self._key_wanted = False
         self.interval_us = Fraction(US_PER_S, plan.fps)
@@ -151,7 +151,7 @@ class LoopSource:
         return units.MediaUnit(track=unit.track, is_key=unit.is_key, nals=nals)
 
 
-def _painter(plan: StreamPlan, label: str, hue: int) -> Painter:
+def painter_of(plan: StreamPlan, label: str, hue: int) -> Painter:
     """A planned bit rate is to be reached, hence the grain."""
     return Painter(
         name=label,
@@ -166,7 +166,7 @@ def _painter(plan: StreamPlan, label: str, hue: int) -> Painter:
 def painted_loop(plan: StreamPlan, seconds: int) -> Loop:
     """A loop of whole GOPs, at least ``seconds`` long, encoded once per plan and process."""
     encoder = encode.PictureEncoder(plan)
-    painter = _painter(plan, "loop", hue=7)
+    painter = painter_of(plan, "loop", hue=7)
     gops = -(-seconds * plan.fps // plan.gop_frames)
     gops += gops % 2  # an even number keeps idr_pic_id alternating across the seam
     interval_us = Fraction(US_PER_S, plan.fps)

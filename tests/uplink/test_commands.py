@@ -137,8 +137,6 @@ def test_moves_presets_and_key_frames_go_to_the_camera() -> None:
     assert order("<PTZCmd>A50F018100020038</PTZCmd>") == wanted("preset_set", number=2)
     assert order("<IFameCmd>Send</IFameCmd>") == wanted("key_frame")
     assert order("<IFrameCmd>Send</IFrameCmd>") == wanted("key_frame")
-    place = "<PTZPreciseCtrl><Pan>12.5</Pan><Tilt>-3</Tilt></PTZPreciseCtrl>"
-    assert order(place) == wanted("move_to", pan=12.5, tilt=-3.0)
 
 
 def test_a_bad_frame_is_ignored_and_on_record() -> None:
@@ -150,6 +148,7 @@ def test_a_bad_frame_is_ignored_and_on_record() -> None:
 def test_what_nothing_here_can_do_says_so() -> None:
     assert control("<PTZCmd>A50F01880100003E</PTZCmd>").sip_status == 501
     assert control("<TargetTrack>Auto</TargetTrack>").sip_status == 501
+    assert control("<PTZPreciseCtrl><Pan>1</Pan></PTZPreciseCtrl>").sip_status == 501
     assert control("<DragZoomIn><Length>1</Length></DragZoomIn>").sip_status == 501
     unknown = control("<MakeCoffee>1</MakeCoffee>")
     assert (unknown.name, unknown.sip_status) == ("", 501)

@@ -69,12 +69,6 @@ class Message:
         text = self.value(*path)
         return int(text) if re.fullmatch(r"[+-]?[0-9]{1,9}", text, re.ASCII) else None
 
-    def decimal(self, *path: str) -> float | None:
-        """A plain decimal number, else None."""
-        text = self.value(*path)
-        is_plain = re.fullmatch(r"[+-]?[0-9]{1,9}(\.[0-9]{0,15})?", text, re.ASCII)
-        return float(text) if is_plain else None
-
 
 def read(body: bytes) -> Message:
     """The message of a body, as far as it can be understood.
