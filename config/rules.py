@@ -50,6 +50,7 @@ def faults(raw: Raw) -> Iterator[Fault]:
             predicate="has only one of longitude and latitude",
             mend="give both (WGS-84 degrees), or none",
         )
+    yield from _retiring(table(raw, "storage"))
     yield from _retention(table(raw, "retention"))
     yield from _exposed(cameras, platforms)
     yield from _binds(raw)
@@ -183,6 +184,25 @@ def _device_ids(codes: list[tuple[Key, object]], platforms: list[Raw]) -> Iterat
                 predicate="is the gb_id of a camera",
                 mend="the recorder has a code of its own, of type 118",
             )
+
+
+def _retiring(storage: Raw) -> Iterator[Fault]:
+    volumes, retiring = storage.get("volumes"), storage.get("retiring")
+    if not isinstance(volumes, list) or not isinstance(retiring, list):
+        return
+    for index, place in enumerate(retiring):
+        if isinstance(place, str) and place not in volumes:
+            yield Fault(
+                key=("storage", "retiring", index),
+                predicate=f"names {place[:80]!r}, which is not among volumes",
+                mend="a volume that retires stays in volumes until it is empty",
+            )
+    if volumes and all(place in retiring for place in volumes):
+        yield Fault(
+            key=("storage", "retiring"),
+            predicate="names every volume: nothing could be recorded",
+            mend="add the volume that takes over to volumes",
+        )
 
 
 def _retention(retention: Raw) -> Iterator[Fault]:

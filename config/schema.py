@@ -254,6 +254,8 @@ class Storage(_Table):
     """Where footage goes, and how hard it is held."""
 
     volumes: Annotated[tuple[AbsolutePath, ...], List, Field(min_length=1)]
+    #: Volumes that take no new segment, until what they hold has expired.
+    retiring: Annotated[tuple[AbsolutePath, ...], List] = ()
     state_dir: AbsolutePath
     durability_seconds: Annotated[float, Field(ge=0.1, le=60)] = 5
     reserve_bytes: Size = 5 * 2**30

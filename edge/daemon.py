@@ -1,6 +1,6 @@
 """The ``edge`` service: everything that records, put together. Shell; the composition root.
 
-The event loop only moves values in memory. Disks are written by one thread a volume, the index by
+The event loop only moves values in memory. Disks are written by one process a volume, the index by
 one thread, cameras are read by one child each, ONVIF by one child for all; slow looks (free space,
 coverage, reconciliation) are jobs in threads.
 """
@@ -47,15 +47,12 @@ from retention.checkpoints import Checkpoints
 from retention.clock import SystemClock, is_clock_synchronized
 from retention.endpoint import Endpoint
 from retention.index.errors import IndexUnavailable
-from retention.model import US_PER_S, ClockState, Segment
-from retention.mp4.boxes import SegmentCorrupt
-from retention.segment_files import facts_at
+from retention.model import US_PER_S, ClockState
 from retention.segmenter import NewRun
 from retention.start import Opened, open_for_recording
-from retention.volume import Volume
-from retention.volume_errors import VolumeState
+from retention.volume_errors import VolumeError
+from retention.volume_process import VolumeProcess
 from retention.volumes import Slot
-from retention.writer import VolumeWriter
 from retention.writer_ports import Deleted, VolumeChanged, WriterEvent
 
 log = logging.getLogger(__name__)
@@ -130,12 +127,14 @@ class _Edge:
             cameras=[camera.id for camera in self._settings.camera],
             boot_id=self._boot_id,
             clock=self._clock,
+            make_host=lambda place: VolumeProcess(place, self._clock),
+            retiring=storage.retiring,
         )
         self._tell_audit(opened)
         for result, count in opened.recovered.items():
             self._metrics.recovered.labels(result).inc(count)
         for slot in opened.volumes.slots:
-            if slot.volume is not None:
+            if slot.is_attached:
                 self._start_writer(opened, slot)
         return opened
 
@@ -152,19 +151,20 @@ class _Edge:
         )
 
     def _start_writer(self, opened: Opened, slot: Slot) -> None:
-        def make(volume: Volume) -> VolumeWriter:
-            return VolumeWriter(
-                volume,
+        """Recording may go there from now on. Waits for the volume's process."""
+        assert slot.host is not None
+        try:
+            writer = slot.host.start_writer(
                 rows=opened.index,
                 report=self._report,
                 observer=_Observer(self._metrics, slot.name),
-                clock=self._clock,
                 durability_us=self._settings.storage.durability_us,
             )
-
-        opened.volumes.start(slot, make)
-        assert slot.writer is not None
-        opened.ledger.add_sink(slot.writer.journal)
+        except VolumeError as error:
+            opened.volumes.refuse(slot, error)
+            return
+        opened.ledger.add_sink(writer.journal, slot.holds_seq)
+        slot.writer = writer
 
     def _close_storage(self, opened: Opened) -> None:
         """Seal, make durable, and then tell the ledger that the end was clean. Blocks."""
@@ -217,9 +217,7 @@ class _Edge:
                 self._view.told,
             )
             stack.callback(endpoint.close)
-            self._checkpoints = Checkpoints(
-                opened.index, opened.ledger, lambda segment: _is_final(opened, segment)
-            )
+            self._checkpoints = Checkpoints(opened.index, opened.ledger, opened.is_final)
             desk = HoldDesk(
                 index=opened.index,
                 ledger=opened.ledger,
@@ -302,7 +300,8 @@ class _Edge:
         )
         assert self._view is not None
         jobs.add_job(self._view.measure_rates, "interval", seconds=5)
-        jobs.add_job(self._look_at_volumes, "interval", seconds=5, args=[opened])
+        for slot in opened.volumes.slots:  # a job each: none waits for another's disk
+            jobs.add_job(self._look_at_volume, "interval", seconds=5, args=[opened, slot])
         jobs.add_job(self._survey, "interval", seconds=SURVEY_S, args=[self._view])
         jobs.add_job(self._survey, args=[self._view])
         jobs.add_job(self._reconcile, "interval", hours=24, args=[opened, self._view])
@@ -352,12 +351,17 @@ class _Edge:
             return
         self._metrics.audit_chain_ok.set(is_sound(verdicts))
 
-    async def _look_at_volumes(self, opened: Opened) -> None:
-        for slot in opened.volumes.slots:
-            if slot.volume is not None:
-                await asyncio.to_thread(opened.volumes.refresh, slot)
-            elif await asyncio.to_thread(opened.attach_late, slot):
-                self._start_writer(opened, slot)
+    async def _look_at_volume(self, opened: Opened, slot: Slot) -> None:
+        """Take in what was away, and what lost its process."""
+        if slot.writer is not None and slot.writer.is_over:
+            opened.ledger.remove_sink(slot.writer.journal)
+            slot.writer, slot.is_attached = None, False
+        if slot.writer is None:
+            await asyncio.to_thread(self._take_in, opened, slot)
+
+    def _take_in(self, opened: Opened, slot: Slot) -> None:
+        if opened.attach_late(slot):
+            self._start_writer(opened, slot)
 
     async def _reconcile(self, opened: Opened, view: View) -> None:
         """Compare files and rows of every volume, at leisure."""
@@ -452,23 +456,6 @@ class _Observer:
 
     def io_error(self, volume: str, operation: str, errno_name: str) -> None:
         self._errors.labels(self._name, operation, errno_name).inc()
-
-
-def _is_final(opened: Opened, segment: Segment) -> bool:
-    """Whether a file that a failing disk gave up is sealed as its row says. A disk that does not
-    answer is not asked."""
-    for slot in opened.volumes.slots:
-        if slot.uuid != segment.volume or slot.state is not VolumeState.OK:
-            continue
-        if opened.volumes.is_stuck(segment.volume):
-            return False
-        path = segment.path
-        try:
-            found = facts_at(slot.path, path, segment.volume).segment
-        except (OSError, SegmentCorrupt):
-            return False
-        return (found.state, found.digest) == (segment.state, segment.digest)
-    return False
 
 
 def _new_run() -> NewRun:

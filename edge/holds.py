@@ -34,8 +34,6 @@ from retention.index.read import Index
 from retention.index.write import IndexWriter
 from retention.journal import Kind
 from retention.ledger import Decision, Ledger
-from retention.replica import has_durably
-from retention.stamp import read_stamp
 from retention.volume_errors import VolumeError
 from retention.volumes import Slot, VolumeSet
 
@@ -207,14 +205,14 @@ class HoldDesk:
         return _result(self._index.submit(query).result)
 
     def _not_durable_on(self, line: bytes) -> list[str]:
-        """Places of the volumes whose journals do not hold the line yet; each is asked in a
-        thread of its own, for a disk that hangs does not give it back."""
+        """Places of the volumes whose journals do not hold the line yet; all are asked at once."""
         is_there: dict[str, bool] = {}
 
         def ask(slot: Slot) -> None:
+            if slot.host is None or not slot.is_attached:
+                return
             try:
-                if read_stamp(slot.path)[0] == slot.uuid:
-                    is_there[slot.name] = has_durably(slot.path, line, VOLUME_TIMEOUT_S)
+                is_there[slot.name] = slot.host.has_durably(line, VOLUME_TIMEOUT_S)
             except VolumeError:
                 is_there[slot.name] = False
 

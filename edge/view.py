@@ -69,7 +69,7 @@ class View:
             volumes=tuple(
                 VolumeSnapshot(
                     volume=slot.name,
-                    state=slot.state.value,
+                    state=self._volumes.state_of(slot).value,
                     capacity_bytes=slot.usage.capacity_bytes if slot.usage else 0,
                     free_bytes=slot.usage.free_bytes if slot.usage else 0,
                     reserve_bytes=self.settings.storage.reserve_bytes,
@@ -106,7 +106,8 @@ class View:
                 {
                     "path": slot.name,
                     "uuid": slot.uuid,
-                    "state": slot.state.value,
+                    "state": self._volumes.state_of(slot).value,
+                    "retiring": slot.is_retiring,
                     "capacity_bytes": slot.usage.capacity_bytes if slot.usage else 0,
                     "free_bytes": slot.usage.free_bytes if slot.usage else 0,
                     "reserve_bytes": self.settings.storage.reserve_bytes,

@@ -10,18 +10,16 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from retention import layout
 from retention.index.read import Index
-from retention.index.write import IndexWriter
 from retention.layout import hour_folder, parse_segment_path
-from retention.ledger import Ledger
-from retention.recover import Recovery, SegmentRecovery
+from retention.recover import Book, SegmentRecovery
 from retention.segment_files import camera_folders, hour_folders
 from retention.volume import Volume
 from retention.volume_errors import VolumeError, unavailable
+from retention.volume_messages import Reconciled
 
 log = logging.getLogger(__name__)
 
@@ -43,19 +41,9 @@ _NEXT_START = (
 )
 
 
-@dataclass(slots=True, kw_only=True)
-class Reconciled:
-    """One volume, compared to the end unless ``is_whole`` says otherwise."""
-
-    orphan_bytes: int = 0  # in files that no row knows
-    missing_segments: int = 0  # rows without a file
-    recovery: Recovery | None = None
-    is_whole: bool = True
-
-
 def reconcile(
-    index: IndexWriter,
-    ledger: Ledger,
+    reader: Index,
+    book: Book,
     volume: Volume,
     now_us: int,
     own_numbers: Mapping[str, int],
@@ -65,7 +53,7 @@ def reconcile(
 
     Args:
         volume: an object of its own, attached for this (not the writer's).
-        own_numbers: the first segment number of each camera that this process gave out; those and
+        own_numbers: the first segment number of each camera that this life gave out; those and
             later ones are the writer's.
         pause: called between folders; may sleep; False ends the comparison early.
 
@@ -73,23 +61,22 @@ def reconcile(
         IndexUnavailable: the index does not answer.
     """
     result = Reconciled()
-    with Index.open_read(index.path) as reader:
-        worker = SegmentRecovery(index, reader, ledger, volume, now_us, own_numbers)
-        try:
-            volume.check()
-            for folder in _folders(reader, volume):
-                if not pause():
-                    result.is_whole = False
-                    break
-                worker.adopt_in(folder)
-                worker.wait()
-                _compare(reader, volume, folder, worker, result)
-            if result.is_whole:
-                result.orphan_bytes += _strange_bytes(volume.path)
-        except (VolumeError, OSError) as error:
-            log.error("reconcile_cut_short", extra={"volume": volume.uuid, "error": str(error)})
-            result.is_whole = False
-        worker.wait()
+    worker = SegmentRecovery(reader, book, volume, now_us, own_numbers)
+    try:
+        volume.check()
+        for folder in _folders(reader, volume):
+            if not pause():
+                result.is_whole = False
+                break
+            worker.adopt_in(folder)
+            book.wait()
+            _compare(reader, volume, folder, worker, result)
+        if result.is_whole:
+            result.orphan_bytes += _strange_bytes(volume.path)
+    except (VolumeError, OSError) as error:
+        log.error("reconcile_cut_short", extra={"volume": volume.uuid, "error": str(error)})
+        result.is_whole = False
+    book.wait()
     result.recovery = worker.result
     return result
 

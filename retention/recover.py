@@ -21,16 +21,16 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from retention.digest import segment_digest
 from retention.index import rows
 from retention.index.entries import UNSEEN_CAUSES
 from retention.index.read import Index
 from retention.index.write import IndexWriter, drop_segment, put_segment
-from retention.ledger import Ledger
 from retention.model import EndReason, GapCause, Run, Segment, SegmentState
 from retention.mp4.boxes import SegmentCorrupt
 from retention.mp4.trailer import Trailer, trailer_bytes
@@ -43,6 +43,10 @@ from retention.segment_files import (
 )
 from retention.volume import SegmentFile, Volume
 from retention.volume_errors import VolumeError, unavailable
+from retention.volume_messages import Recovery
+
+if TYPE_CHECKING:
+    from retention.ledger import Ledger  # cryptography: 10 MB that a volume's process needs not
 
 log = logging.getLogger(__name__)
 
@@ -57,60 +61,108 @@ OTHERS_MAX = 4
 TORN_BYTES_MAX = 16 << 20
 
 
-@dataclass(slots=True, kw_only=True)
-class Recovery:
-    """What start-up found; fragments unless said otherwise."""
+class Book(Protocol):
+    """Where recovery tells what it finds: index and ledger, near or far."""
 
-    adopted: int = 0  # that the index did not know
-    truncated: int = 0  # files cut behind their last whole fragment
-    lost: int = 0  # that were durable once and are not whole now
-    sealed: int = 0  # segments finished
-    dropped: int = 0  # rows and files without footage
-    not_understood: list[str] | None = None  # files left as they are
+    def put(self, row: Segment) -> None:
+        """Insert or bring forward a row."""
+        ...
 
-    def add(self, other: Recovery) -> None:
-        self.adopted += other.adopted
-        self.truncated += other.truncated
-        self.lost += other.lost
-        self.sealed += other.sealed
-        self.dropped += other.dropped
-        self.not_understood = [*(self.not_understood or []), *(other.not_understood or [])]
+    def drop(self, camera: str, number: int) -> None:
+        """Forget the row of a segment without a file."""
+        ...
+
+    def run_started(self, run: Run) -> None: ...
+    def gap(
+        self, camera: str, start_us: int, end_us: int, cause: GapCause, detail: str, epoch: int
+    ) -> None: ...
+    def footage_found(
+        self, camera: str, start_us: int, end_us: int, at_us: int, epoch: int
+    ) -> None: ...
+
+    def progress(self) -> None:
+        """The disk still answers."""
+        ...
+
+    def wait(self) -> None:
+        """Until everything told is committed; raises ``IndexUnavailable`` if it is not."""
+        ...
+
+
+class LedgerBook:
+    """The book of this process: the index's write thread and the ledger."""
+
+    def __init__(self, index: IndexWriter, ledger: Ledger) -> None:
+        self._index = index
+        self._ledger = ledger
+        self._pending: list[Future[None]] = []
+        self._has_entries = False
+
+    def put(self, row: Segment) -> None:
+        self._pending.append(self._index.submit(lambda connection: put_segment(connection, row)))
+
+    def drop(self, camera: str, number: int) -> None:
+        self._pending.append(
+            self._index.submit(lambda connection: drop_segment(connection, camera, number))
+        )
+
+    def run_started(self, run: Run) -> None:
+        self._ledger.run_started(run)
+        self._has_entries = True
+
+    def gap(
+        self, camera: str, start_us: int, end_us: int, cause: GapCause, detail: str, epoch: int
+    ) -> None:
+        self._ledger.gap(camera, start_us, end_us, cause, detail, epoch=epoch)
+        self._has_entries = True
+
+    def footage_found(
+        self, camera: str, start_us: int, end_us: int, at_us: int, epoch: int
+    ) -> None:
+        self._ledger.footage_found(camera, start_us, end_us, at_us, epoch=epoch)
+        self._has_entries = True
+
+    def progress(self) -> None:
+        return
+
+    def wait(self) -> None:
+        pending, self._pending = self._pending, []
+        for future in pending:
+            future.result()
+        if self._has_entries:
+            self._has_entries = False
+            self._ledger.flushed().result()
 
 
 def recover(
-    index: IndexWriter,
-    ledger: Ledger,
-    volumes: Iterable[Volume],
+    reader: Index,
+    book: Book,
+    volume: Volume,
     now_us: int,
     own_numbers: Mapping[str, int] | None = None,
 ) -> Recovery:
-    """Finish what is unfinished on these volumes.
+    """Finish what is unfinished on a volume that nobody writes to.
 
     Args:
         now_us: for the journal only.
-        own_numbers: of each camera, the first number that this process gave out: its own segments
-            are left alone. None at start, when there are none.
+        own_numbers: of each camera, the first number that this life gave out: its own segments
+            are left alone, unless they were given up. None at start, when there are none.
 
     Raises:
         IndexUnavailable: the index does not answer.
     """
-    total = Recovery()
-    with Index.open_read(index.path) as reader:
-        unfinished = reader.read(rows.unfinished_segments)
-        for volume in volumes:
-            worker = SegmentRecovery(index, reader, ledger, volume, now_us, own_numbers)
-            try:
-                volume.check()
-                for row in unfinished:
-                    if row.volume == volume.uuid and not worker.is_own(row.camera, row.number):
-                        worker.finish(row)
-                worker.adopt_newest()
-            except VolumeError as error:
-                log.error("recovery_cut_short", extra={"volume": volume.uuid, "error": str(error)})
-            worker.wait()
-            total.add(worker.result)
-    ledger.flushed().result()
-    return total
+    worker = SegmentRecovery(reader, book, volume, now_us, own_numbers, is_idle=True)
+    try:
+        volume.check()
+        for row in reader.read(rows.unfinished_segments):
+            is_mine = worker.is_own(row.camera, row.number) and row.state is SegmentState.OPEN
+            if row.volume == volume.uuid and not is_mine:
+                worker.finish(row)
+        worker.adopt_newest()
+    except VolumeError as error:
+        log.error("recovery_cut_short", extra={"volume": volume.uuid, "error": str(error)})
+    book.wait()
+    return worker.result
 
 
 class SegmentRecovery:
@@ -118,33 +170,27 @@ class SegmentRecovery:
 
     def __init__(
         self,
-        index: IndexWriter,
         reader: Index,
-        ledger: Ledger,
+        book: Book,
         volume: Volume,
         now_us: int,
         own_numbers: Mapping[str, int] | None,
+        *,
+        is_idle: bool = False,
     ) -> None:
-        self.result = Recovery(not_understood=[])
-        self._index = index
+        self._is_idle = is_idle  # nobody writes to the volume
+        self.result = Recovery()
         self._reader = reader
-        self._ledger = ledger
+        self._book = book
         self._volume = volume
         self._now_us = now_us
         self._own_numbers = own_numbers
         self._synced: set[str] = set()
         self._runs: set[str] = set()
-        self._pending: list[Future[None]] = []
 
     def is_own(self, camera: str, number: int) -> bool:
         """Whether this process writes the segment, or wrote it."""
         return self._own_numbers is not None and number >= self._own_numbers.get(camera, 1)
-
-    def wait(self) -> None:
-        """Until every row is committed. Raises ``IndexUnavailable`` if one is not."""
-        pending, self._pending = self._pending, []
-        for future in pending:
-            future.result()
 
     def adopt_newest(self) -> None:
         """Adopt files without a row in the newest hours, going back while there are any."""
@@ -162,10 +208,11 @@ class SegmentRecovery:
 
     def adopt_in(self, folder: str) -> int:
         """Adopt the files of one hour that have no row; how many there were."""
+        self._book.progress()
         count = 0
         for file in files_in(self._volume.path, folder):
             camera, number = file.name.camera, file.name.number
-            if self.is_own(camera, number):
+            if self.is_own(camera, number) and not self._is_never_begun(file.path):
                 continue
             row = self._row(camera, number)
             if row is not None and self._path_of(row) == file.path:
@@ -177,6 +224,10 @@ class SegmentRecovery:
                 self._finish_file(file.path, None)
         return count
 
+    def _is_never_begun(self, path: str) -> bool:
+        """Whether the volume's writer, which has ended, made a file and got no further."""
+        return self._is_idle and not os.lstat(self._volume.path / path).st_size
+
     def finish(self, row: Segment) -> None:
         """Finish one unfinished row's file, or drop the row."""
         path = self._path_of(row)
@@ -187,6 +238,7 @@ class SegmentRecovery:
 
     def _finish_file(self, path: str, row: Segment | None) -> None:
         """One file that fails is left for the next start; the others are not."""
+        self._book.progress()
         try:
             self._try_to_finish(path, row)
         except VolumeError as error:
@@ -215,15 +267,17 @@ class SegmentRecovery:
             if row is not None and len(row.fragments) > len(facts.segment.fragments):
                 self._lose(row, facts, path)
                 return
+            if row is not None and _is_finished(row, facts):
+                return  # given up by a failing disk, which took the trailer after all
+            if row is not None and row.state is SegmentState.SEALED:
+                facts = _cut_back(facts, row)
             if not facts.segment.fragments:
                 self._discard(file, row)
                 return
-            if row is not None and _is_finished(row, facts):
-                return  # given up by a failing disk, which took the trailer after all
             if row is None:
                 # Readable, and looked at by the next start, should one of the steps below fail.
                 self._tell_run(facts.run)
-                self._put(_as_open(facts.segment))
+                self._book.put(_as_open(facts.segment))
             self._seal(file, facts, row)
         finally:
             file.close()
@@ -238,13 +292,8 @@ class SegmentRecovery:
         if any(gap.cause is GapCause.FOOTAGE_LOST for gap in told):
             return  # an earlier start found it
         self.result.lost += len(lost)
-        self._ledger.gap(
-            row.camera,
-            lost[0].start_us,
-            lost[-1].end_us,
-            GapCause.FOOTAGE_LOST,
-            epoch=self._epoch_of(row.run),
-        )
+        cause, epoch = GapCause.FOOTAGE_LOST, self._epoch_of(row.run)
+        self._book.gap(row.camera, lost[0].start_us, lost[-1].end_us, cause, "", epoch)
 
     def _seal(self, file: SegmentFile, facts: FileFacts, row: Segment | None) -> None:
         segment, scanned = facts.segment, facts.scanned
@@ -252,9 +301,7 @@ class SegmentRecovery:
         if segment.state is SegmentState.OPEN:
             reason = EndReason.RECOVERED
             if row is not None and row.state is SegmentState.SEALED:
-                # Given up by a failing disk: what follows its mark was recorded elsewhere.
                 reason = row.end_reason or reason
-                segment = replace(segment, fragments=segment.fragments[:known])
             elif self._is_elsewhere(segment, known):
                 segment = replace(segment, fragments=segment.fragments[:known])
             last = segment.fragments[-1]
@@ -283,7 +330,7 @@ class SegmentRecovery:
         self._sync_folders(file.path)
         self._tell_run(facts.run)  # R4
         self._tell_gaps(segment, row)
-        self._put(segment)  # R5
+        self._book.put(segment)  # R5
         self.result.sealed += 1
         self.result.adopted += max(0, len(segment.fragments) - known)
         log.info(
@@ -314,16 +361,11 @@ class SegmentRecovery:
             for other in others
         )
 
-    def _put(self, segment: Segment) -> None:
-        self._pending.append(
-            self._index.submit(lambda connection: put_segment(connection, segment))
-        )
-
     def _tell_run(self, run: Run) -> None:
         if run.run in self._runs:
             return
         if self._reader.read(lambda connection: rows.run(connection, run.run)) is None:
-            self._ledger.run_started(run)
+            self._book.run_started(run)
         self._runs.add(run.run)
 
     def _tell_gaps(self, segment: Segment, row: Segment | None) -> None:
@@ -338,7 +380,7 @@ class SegmentRecovery:
         )
         if any(gap.cause in UNSEEN_CAUSES for gap in gaps):
             epoch = self._epoch_of(segment.run)
-            self._ledger.footage_found(segment.camera, start_us, end_us, self._now_us, epoch=epoch)
+            self._book.footage_found(segment.camera, start_us, end_us, self._now_us, epoch)
 
     def _offset_us(self, run: str) -> int:
         """What re-timing has added to the instants in a run's files."""
@@ -352,14 +394,10 @@ class SegmentRecovery:
     def _drop(self, row: Segment, why: str) -> None:
         if row.fragments:
             self.result.lost += len(row.fragments)
-            epoch = self._epoch_of(row.run)
-            self._ledger.gap(
-                row.camera, row.start_us, row.end_us, GapCause.FOOTAGE_LOST, why, epoch=epoch
-            )
+            cause, epoch = GapCause.FOOTAGE_LOST, self._epoch_of(row.run)
+            self._book.gap(row.camera, row.start_us, row.end_us, cause, why, epoch)
             log.error("footage_lost", extra={"camera": row.camera, "number": row.number})
-        self._pending.append(
-            self._index.submit(lambda connection: drop_segment(connection, row.camera, row.number))
-        )
+        self._book.drop(row.camera, row.number)
         self.result.dropped += 1
 
     def _is_torn_beginning(self, file: SegmentFile, row: Segment | None) -> bool:
@@ -380,8 +418,7 @@ class SegmentRecovery:
         log.info("empty_segment_removed", extra={"path": file.path})
 
     def _leave(self, path: str, why: str) -> None:
-        assert self.result.not_understood is not None
-        self.result.not_understood.append(path)
+        self.result.not_understood += (path,)
         log.error(
             "file_not_understood",
             extra={"volume": self._volume.uuid, "path": path, "error": why},
@@ -431,10 +468,20 @@ def counted(recovery: Recovery) -> dict[str, int]:
 
 def _is_finished(row: Segment, facts: FileFacts) -> bool:
     return (
-        row.state is SegmentState.SEALED
+        row.state is facts.segment.state is SegmentState.SEALED
         and row.digest == facts.segment.digest
         and row.size_bytes == facts.size_bytes
     )
+
+
+def _cut_back(facts: FileFacts, row: Segment) -> FileFacts:
+    """A file that was given up: what follows its mark was recorded elsewhere, trailer or not."""
+    known = len(row.fragments)
+    if len(facts.segment.fragments) <= known:
+        return facts
+    fragments = facts.segment.fragments[:known]
+    segment = replace(facts.segment, fragments=fragments, state=SegmentState.OPEN)
+    return replace(facts, segment=segment)
 
 
 def _as_open(segment: Segment) -> Segment:

@@ -1,6 +1,7 @@
 """Everything that must stand before the first byte is recorded: volumes, index, recovery, accounts.
 
-Shell, blocking; called once by ``edge``. The order is the point:
+Shell, blocking; called once by ``edge``. No step waits for a disk that hangs: such a volume is left
+out, and taken in later. The order is the point:
 
 S1 the index is opened; a damaged one is set aside (never deleted) and a new one begun;
 S2 the volumes are attached;
@@ -15,24 +16,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from retention.clock import Clock
 from retention.index import rows
 from retention.index.errors import IndexCorrupt
 from retention.index.write import IndexWriter
-from retention.journal import Journal, Kind
+from retention.journal import Entry, Journal, Kind, ReadLines
 from retention.keys import signing_key
 from retention.ledger import Account, Ledger
-from retention.reconcile import Reconciled, attached_again, reconcile
-from retention.recover import counted, recover
+from retention.model import Segment
+from retention.recover import LedgerBook, counted
 from retention.reindex import set_aside
-from retention.replica import give_missing, level, read_replica
-from retention.volume import Volume
-from retention.volume_errors import VolumeError
-from retention.volumes import Slot, VolumeSet
+from retention.replica import give_missing, read_for_levelling, take
+from retention.volume_errors import VolumeError, VolumeState
+from retention.volume_messages import Reconciled, Recovery
+from retention.volumes import MakeHost, Slot, VolumeSet
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 #: After a lost index and a clock that was once set back, a camera's newest file need not carry its
@@ -53,18 +57,18 @@ class Opened:
     clock: Clock
 
     def attach_late(self, slot: Slot) -> bool:
-        """Take a volume into use that was not there at start; it has no writer yet. Blocks."""
-        volume = self.volumes.attach(slot)
-        if volume is None:
+        """Take a volume into use that was not there at start, or whose process ended; it has no
+        writer now. Waits for the disk, some seconds at most."""
+        volumes, now_us = self.volumes, self.clock.utc_us()
+        if not volumes.attach(slot):
             return False
-        try:
-            held = read_replica(volume.path, is_newest_only=True).entries
-            give_missing(self.index, volume, held)
-            recover(self.index, self.ledger, [volume], self.clock.utc_us(), self.next_numbers)
-        except VolumeError as error:
-            log.error("late_volume_failed", extra={"error": error.sentence()})
-        _tell_volumes(self.index, self.ledger, [volume], self.clock.utc_us())
-        return True
+        last = self.index.submit(rows.last_entry).result()
+        held = _read_journal(volumes, slot, last, {})
+        _give_missing(volumes, slot, self.index, held)
+        _tell_volumes(self.index, self.ledger, [slot], now_us)
+        return (
+            _recover(volumes, slot, self.index, self.ledger, now_us, self.next_numbers) is not None
+        )
 
     def reconcile(self, slot: Slot, pause: Callable[[], bool]) -> Reconciled | None:
         """Compare all files and rows of one volume; None while it is not there. Blocks long.
@@ -72,15 +76,32 @@ class Opened:
         Args:
             pause: called between folders; may sleep; False ends it early.
         """
-        if slot.volume is None:
+        if slot.host is None or not slot.is_attached:
             return None
+        book, now_us = LedgerBook(self.index, self.ledger), self.clock.utc_us()
         try:
-            volume = attached_again(slot.volume)
+            return slot.host.reconcile(self.index.path, book, now_us, self.next_numbers, pause)
         except VolumeError as error:
             log.warning("volume_not_compared", extra={"error": error.sentence()})
             return None
-        now_us = self.clock.utc_us()
-        return reconcile(self.index, self.ledger, volume, now_us, self.next_numbers, pause)
+
+    def is_final(self, segment: Segment) -> bool:
+        """Whether a file that a failing disk gave up is sealed as its row says. A disk that does
+        not answer is not asked. Blocks, some seconds at most."""
+        for slot in self.volumes.slots:
+            if slot.uuid != segment.volume or slot.host is None or not slot.is_attached:
+                continue
+            if self.volumes.state_of(slot) is not VolumeState.OK:
+                return False
+            try:
+                found = slot.host.look_at(segment.path)
+            except VolumeError:
+                return False
+            return found is not None and (found.state, found.digest) == (
+                segment.state,
+                segment.digest,
+            )
+        return False
 
 
 def open_for_recording(
@@ -91,8 +112,10 @@ def open_for_recording(
     cameras: Sequence[str],
     boot_id: str,
     clock: Clock,
+    make_host: MakeHost,
+    retiring: tuple[Path, ...] = (),
 ) -> Opened:
-    """Bring the store up.
+    """Bring the store up. A volume that does not answer is left for :meth:`Opened.attach_late`.
 
     Raises:
         IndexUnavailable: the index cannot be opened, and not because it is damaged.
@@ -100,20 +123,24 @@ def open_for_recording(
     """
     while True:
         index = _open_index(index_path)
+        volumes = None
         try:
             volumes = VolumeSet(
                 volume_paths,
                 known={Path(row.path): row.uuid for row in index.submit(rows.volumes).result()},
                 reserve_bytes=reserve_bytes,
                 clock=clock,
+                make_host=make_host,
+                retiring=retiring,
             )
             return _bring_up(index, volumes, cameras, boot_id, clock)
-        except IndexCorrupt as error:  # found out deeper than a first look goes
+        except BaseException as error:
+            if volumes is not None:
+                volumes.close()
             index.close()
-            _set_aside(index_path, error)
-        except BaseException:
-            index.close()
-            raise
+            if not isinstance(error, IndexCorrupt):
+                raise
+            _set_aside(index_path, error)  # found out deeper than a first look goes
 
 
 def _open_index(path: Path) -> IndexWriter:
@@ -132,17 +159,32 @@ def _set_aside(path: Path, error: IndexCorrupt) -> None:
 def _bring_up(
     index: IndexWriter, volumes: VolumeSet, cameras: Sequence[str], boot_id: str, clock: Clock
 ) -> Opened:
-    was_empty = index.submit(rows.last_entry).result() is None
-    attached = [volume for slot in volumes.slots if (volume := volumes.attach(slot)) is not None]
+    last = index.submit(rows.last_entry).result()
+    was_empty = last is None
+    parsed: dict[bytes, Entry] = {}
+
+    def read(slot: Slot) -> ReadLines | None:
+        return _read_journal(volumes, slot, last, parsed) if volumes.attach(slot) else None
+
+    held = _side_by_side(read, volumes.slots)  # S2
     key = signing_key(index.path.parent)
-    levelled = level(index, attached, key.public_key())  # S3
+    levelled = take(index, list(held.values()), key.public_key())  # S3
+    _side_by_side(
+        lambda slot: _give_missing(volumes, slot, index, held.get(slot.path)), _there(volumes)
+    )
     journal = Journal(key, levelled.head)
     ledger = Ledger(index, journal)
     last = index.submit(rows.last_entry).result()
     if last is None or last.key != journal.key:
         ledger.key_used(clock.utc_us())
-    _tell_volumes(index, ledger, attached, clock.utc_us())
-    recovery = recover(index, ledger, attached, clock.utc_us())  # S4
+    _tell_volumes(index, ledger, _there(volumes), clock.utc_us())
+    recovery = Recovery()
+    now_us = clock.utc_us()
+    for one in _side_by_side(
+        lambda slot: _recover(volumes, slot, index, ledger, now_us, None), _there(volumes)
+    ).values():
+        recovery.add(one)  # S4
+    ledger.flushed().result()
     numbers = index.submit(rows.next_numbers).result()
     if was_empty and last is not None:
         numbers = _past_what_was_lost(index, numbers)
@@ -158,13 +200,72 @@ def _bring_up(
     )
 
 
-def _tell_volumes(
-    index: IndexWriter, ledger: Ledger, attached: Sequence[Volume], now_us: int
+def _there(volumes: VolumeSet) -> list[Slot]:
+    return [slot for slot in volumes.slots if slot.is_attached]
+
+
+def _side_by_side(work: Callable[[Slot], T | None], slots: Sequence[Slot]) -> dict[Path, T]:
+    """What a function answers for each slot, by its path: no volume waits for another's disk."""
+    if not slots:
+        return {}
+    with ThreadPoolExecutor(max_workers=len(slots)) as pool:
+        answers = list(pool.map(work, slots))
+    return {
+        slot.path: answer for slot, answer in zip(slots, answers, strict=True) if answer is not None
+    }
+
+
+# The steps of one volume; one that fails in a way that leaves it usable does not keep it out -----
+
+
+def _read_journal(
+    volumes: VolumeSet, slot: Slot, last: Entry | None, parsed: dict[bytes, Entry]
+) -> ReadLines | None:
+    assert slot.host is not None
+    try:
+        return read_for_levelling(slot.host, last, parsed)
+    except VolumeError as error:
+        log.error("journal_unread", extra={"volume": slot.name, "error": error.sentence()})
+        if not slot.host.is_usable:
+            volumes.refuse(slot, error)
+        return None
+
+
+def _give_missing(
+    volumes: VolumeSet, slot: Slot, index: IndexWriter, held: ReadLines | None
 ) -> None:
+    if slot.host is None or not slot.is_attached or held is None:
+        return
+    try:
+        slot.holds_seq = give_missing(index, slot.host, held.entries)
+    except VolumeError as error:
+        log.error("journal_behind", extra={"volume": slot.name, "error": error.sentence()})
+        if not slot.host.is_usable:
+            volumes.refuse(slot, error)
+
+
+def _recover(
+    volumes: VolumeSet,
+    slot: Slot,
+    index: IndexWriter,
+    ledger: Ledger,
+    now_us: int,
+    own_numbers: Mapping[str, int] | None,
+) -> Recovery | None:
+    if slot.host is None or not slot.is_attached:
+        return None
+    try:
+        return slot.host.recover(index.path, LedgerBook(index, ledger), now_us, own_numbers)
+    except VolumeError as error:
+        volumes.refuse(slot, error)
+        return None
+
+
+def _tell_volumes(index: IndexWriter, ledger: Ledger, slots: Sequence[Slot], now_us: int) -> None:
     known = {row.uuid: row.path for row in index.submit(rows.volumes).result()}
-    for volume in attached:
-        if known.get(volume.uuid) != str(volume.path):
-            ledger.volume_attached(volume.uuid, str(volume.path), now_us)
+    for slot in slots:
+        if slot.uuid is not None and known.get(slot.uuid) != slot.name:
+            ledger.volume_attached(slot.uuid, slot.name, now_us)
 
 
 def _past_what_was_lost(index: IndexWriter, numbers: Mapping[str, int]) -> dict[str, int]:

@@ -42,7 +42,7 @@ from retention.journal import (
 from retention.layout import hour_folder, parse_segment_path
 from retention.model import Segment, SegmentState
 from retention.reindex import LEDGER_TABLES, ledger_rows
-from retention.replica import parts_of
+from retention.replica_files import parts_of
 from retention.segment_check import segment_faults
 from retention.segment_files import hour_folders
 from retention.stamp import read_stamp

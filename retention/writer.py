@@ -15,9 +15,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
 from typing import Any
 
 from retention.clock import Clock
@@ -28,23 +26,32 @@ from retention.segment_writer import SegmentWriter
 from retention.volume import Volume
 from retention.volume_errors import VolumeError, VolumeState
 from retention.writer_ports import (
+    Abandon,
+    Append,
+    Close,
+    Delete,
     DiskObserver,
     DoomedFile,
     Durable,
     Failed,
+    JournalLine,
+    Operation,
     Refused,
     Report,
+    Seal,
     Sealed,
     SegmentRows,
     VolumeChanged,
+    WriterOperations,
 )
 
 log = logging.getLogger(__name__)
 
 #: Recording waits this long for an open row, and then no more until the index has answered.
 ROW_WAIT_S = 2.0
-#: The stamp is compared this often while all is well, a failed volume is probed this often.
-CHECK_US = 60 * US_PER_S
+#: The stamp is compared this often while all is well, a failed volume is probed this often: a disk
+#: that was swapped under its mount is left within ten seconds, as any other that fails.
+CHECK_US = 5 * US_PER_S
 PROBE_US = 5 * US_PER_S
 #: Lines of the journal that wait for a failed volume; beyond that the volume's journal lags until
 #: the next start, when it catches up from the index.
@@ -53,43 +60,7 @@ JOURNAL_LINES_MAX = 10_000
 _Key = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Append:
-    key: _Key
-    fragment: Fragment
-
-
-@dataclass(frozen=True, slots=True)
-class _Seal:
-    key: _Key
-    reason: EndReason
-
-
-@dataclass(frozen=True, slots=True)
-class _Abandon:
-    key: _Key
-
-
-@dataclass(frozen=True, slots=True)
-class _Journal:
-    line: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Delete:
-    files: tuple[DoomedFile, ...]
-    tombstones: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Close:
-    pass
-
-
-_Operation = SegmentHeader | _Append | _Seal | _Abandon | _Journal | _Delete | _Close
-
-
-class VolumeWriter:
+class VolumeWriter(WriterOperations):
     """One volume's thread. All methods may be called from any thread, and none blocks but close.
 
     Args:
@@ -118,7 +89,7 @@ class VolumeWriter:
         self._clock = clock
         # a byte written just after a sync began waits for the end of the next one
         self._sync_every_us = durability_us * 4 // 5
-        self._queue: queue.SimpleQueue[_Operation] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Operation] = queue.SimpleQueue()
         self._segments: dict[_Key, SegmentWriter] = {}
         self._dirty: dict[_Key, SegmentWriter] = {}  # written to since their last sync
         self._journal_lines: list[bytes] = []
@@ -130,6 +101,8 @@ class VolumeWriter:
         self._busy_since_us: int | None = None
         self._is_closing = False
         self._state = VolumeState.OK
+        #: Media of all fragments that were dealt with, one way or the other.
+        self.done_bytes = 0
         self._thread = threading.Thread(
             target=self._work, name=f"writer-{volume.uuid[:8]}", daemon=True
         )
@@ -150,45 +123,23 @@ class VolumeWriter:
         """Whether the volume's journal lacks lines that it will get at the next start only."""
         return self._journal_is_behind
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it ended by itself; a thread does not."""
+        return False
+
+    @property
+    def busy_since_us(self) -> int | None:
+        """Since when the thread is inside one disk operation (monotonic); None while it waits."""
+        return self._busy_since_us
+
     def stalled_us(self, now_monotonic_us: int) -> int:
         """How long the thread has been inside one disk operation; 0 while it waits for work."""
         since_us = self._busy_since_us
         return 0 if since_us is None else max(0, now_monotonic_us - since_us)
 
-    def open(self, header: SegmentHeader) -> None:
-        """Announce a segment; its file and row are made when its first fragment comes."""
-        self._queue.put(header)
-
-    def append(self, camera: str, number: int, fragment: Fragment) -> None:
-        """Write the next fragment of an open segment."""
-        self._queue.put(_Append((camera, number), fragment))
-
-    def seal(self, camera: str, number: int, reason: EndReason) -> None:
-        """End a segment behind its last fragment; told as :class:`Sealed` once it is durable."""
-        self._queue.put(_Seal((camera, number), reason))
-
-    def abandon(self, camera: str, number: int) -> None:
-        """Give a segment up whose volume does not answer; it is submitted elsewhere by now.
-
-        It ends at its durable mark. Events about it that are under way may still arrive.
-        """
-        self._queue.put(_Abandon((camera, number)))
-
-    def journal(self, line: bytes) -> None:
-        """Append a line (with its line feed) to the volume's journal, durable with the group."""
-        self._queue.put(_Journal(line))
-
-    def delete(self, files: Sequence[DoomedFile], tombstones: Sequence[bytes]) -> None:
-        """Delete segments, one at a time between other operations; told as one :class:`Deleted`.
-
-        Only for retention.sweep. Nothing is deleted before the volume's journal holds the
-        tombstones durably.
-
-        Args:
-            tombstones: the journal's lines (with line feeds) that tell of these files; they are
-                known to have been handed to :meth:`journal` before.
-        """
-        self._queue.put(_Delete(tuple(files), tuple(tombstones)))
+    def post(self, operation: Operation) -> None:
+        self._queue.put(operation)
 
     def close(self, timeout_s: float = 10.0) -> bool:
         """Seal all open segments, make everything durable, end the thread.
@@ -197,7 +148,7 @@ class VolumeWriter:
             Whether that was done in time; a hung disk keeps its thread, which ends with the
             process.
         """
-        self._queue.put(_Close())
+        self.post(Close())
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -236,25 +187,29 @@ class VolumeWriter:
             self._busy_since_us = None
         self._disk.close()
 
-    def _carry_out(self, operation: _Operation) -> None:
+    def _carry_out(self, operation: Operation) -> None:
         match operation:
             case SegmentHeader() as header:
                 key = header.camera, header.number
                 self._segments[key] = SegmentWriter(self._disk, header, self._open_row)
-            case _Append(key=key, fragment=fragment):
+            case Append(camera=camera, number=number, fragment=fragment):
+                key = camera, number
                 if key in self._segments:
                     self._append(key, self._segments[key], fragment)
-            case _Seal(key=key, reason=reason):
+                self.done_bytes += fragment.size_bytes
+            case Seal(camera=camera, number=number, reason=reason):
+                key = camera, number
                 if key in self._segments:
                     self._finish(key, self._segments[key], reason)
-            case _Abandon(key=key):
+            case Abandon(camera=camera, number=number):
+                key = camera, number
                 if key in self._segments:
                     self._give_up(key, self._segments[key])
-            case _Journal(line=line):
+            case JournalLine(line=line):
                 self._keep_line(line)
-            case _Delete(files=files, tombstones=tombstones):
+            case Delete(files=files, tombstones=tombstones):
                 self._begin_deletion(files, tombstones)
-            case _Close():
+            case Close():
                 self._is_closing = True
                 self._deletions.end()
                 for key, segment in list(self._segments.items()):
@@ -410,6 +365,7 @@ class VolumeWriter:
                     end_us=segment.header.start_us if end_us is None else end_us,
                     fragments=fragments,
                     size_bytes=size_bytes,
+                    row=segment.row(),
                 )
             )
 

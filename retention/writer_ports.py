@@ -1,6 +1,11 @@
-"""What a volume's writer tells, and whom: events for the recorder, rows for the index, latencies.
+"""What a volume's writer is told, what it tells, and whom.
 
-All of it is called from the writer's own thread, so no receiver may block.
+Operations come from any thread and are done in order. Events for the recorder, rows for the index
+and latencies are told from the writer's own thread, so no receiver may block.
+
+A further operation is a class in ``Operation`` and a method of :class:`WriterOperations`, a further
+event a class in ``WriterEvent``: the way to a writer in a process of its own (``volume_wire``)
+carries both as they are declared here.
 """
 
 from __future__ import annotations
@@ -10,8 +15,109 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from retention.model import EndReason, GapCause, Segment
+from retention.model import EndReason, Fragment, GapCause, Segment, SegmentHeader
 from retention.volume_errors import VolumeState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """Write the next fragment of an open segment."""
+
+    camera: str
+    number: int
+    fragment: Fragment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """End a segment behind its last fragment."""
+
+    camera: str
+    number: int
+    reason: EndReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abandon:
+    """Give a segment up at its durable mark."""
+
+    camera: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalLine:
+    """Append a line, with its line feed, to the volume's journal."""
+
+    line: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoomedFile:
+    """A segment that has its tombstone, and is still there."""
+
+    camera: str
+    number: int
+    path: str  # relative to the volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """Delete segments once the volume's journal holds their tombstones durably."""
+
+    files: tuple[DoomedFile, ...]
+    tombstones: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Close:
+    """Seal all that is open, make everything durable, and end."""
+
+
+#: A header announces a segment.
+Operation = SegmentHeader | Append | Seal | Abandon | JournalLine | Delete | Close
+
+
+class WriterOperations:
+    """What may be asked of a volume's writer. From any thread; nothing here blocks."""
+
+    def post(self, operation: Operation) -> None:
+        raise NotImplementedError
+
+    def open(self, header: SegmentHeader) -> None:
+        """Announce a segment; its file and row are made when its first fragment comes."""
+        self.post(header)
+
+    def append(self, camera: str, number: int, fragment: Fragment) -> None:
+        """Write the next fragment of an open segment."""
+        self.post(Append(camera=camera, number=number, fragment=fragment))
+
+    def seal(self, camera: str, number: int, reason: EndReason) -> None:
+        """End a segment behind its last fragment; told as :class:`Sealed` once it is durable."""
+        self.post(Seal(camera=camera, number=number, reason=reason))
+
+    def abandon(self, camera: str, number: int) -> None:
+        """Give a segment up whose volume does not answer; it is submitted elsewhere by now.
+
+        It ends at its durable mark. Events about it that are under way may still arrive.
+        """
+        self.post(Abandon(camera=camera, number=number))
+
+    def journal(self, line: bytes) -> None:
+        """Append a line (with its line feed) to the volume's journal, durable with the group."""
+        self.post(JournalLine(line=line))
+
+    def delete(self, files: Sequence[DoomedFile], tombstones: Sequence[bytes]) -> None:
+        """Delete segments, one at a time between other operations; told as one :class:`Deleted`.
+
+        Only for retention.sweep. Nothing is deleted before the volume's journal holds the
+        tombstones durably.
+
+        Args:
+            tombstones: the journal's lines (with line feeds) that tell of these files; they are
+                known to have been handed to :meth:`journal` before.
+        """
+        self.post(Delete(files=tuple(files), tombstones=tuple(tombstones)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +129,7 @@ class Durable:
     end_us: int
     fragments: int
     size_bytes: int  # of these fragments
+    row: Segment | None = None  # the segment as the index is to know it from here on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +155,6 @@ class Failed:
     durable_end_us: int | None  # None: nothing of it was durable, and it has no row and no file
     cause: GapCause
     error: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoomedFile:
-    """A segment that has its tombstone, and is still there."""
-
-    camera: str
-    number: int
-    path: str  # relative to the volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,8 +22,8 @@ from retention.model import (
     Track,
 )
 from retention.start import Opened, open_for_recording
-from retention.volume import Volume
-from retention.writer import VolumeWriter
+from retention.volume_host import LocalVolume, Writer
+from retention.volumes import MakeHost, Slot
 from retention.writer_ports import WriterEvent
 from tests.retention.writing import FORMAT, T0
 
@@ -111,7 +111,12 @@ class Site:
     def files(self) -> list[Path]:
         return sorted(path for volume in self.volumes for path in volume.rglob("*.mp4"))
 
-    def open(self, cameras: Sequence[str] = ("gate",), boot: str = "boot-1") -> Opened:
+    def open(
+        self,
+        cameras: Sequence[str] = ("gate",),
+        boot: str = "boot-1",
+        host: MakeHost | None = None,
+    ) -> Opened:
         return open_for_recording(
             self.index_path,
             self.volumes,
@@ -119,6 +124,7 @@ class Site:
             cameras=cameras,
             boot_id=boot,
             clock=self.clock,
+            make_host=host or (lambda _place: LocalVolume(self.clock)),
         )
 
     @contextmanager
@@ -140,22 +146,20 @@ class Recorder:
         self.events: list[WriterEvent] = []
         self.clock = clock
         for slot in opened.volumes.slots:
-            if slot.volume is not None:
-                opened.volumes.start(slot, self._writer)
-                assert slot.writer is not None
-                opened.ledger.add_sink(slot.writer.journal)
+            if slot.is_attached:
+                self.start(slot)
 
-    def _writer(self, volume: Volume) -> VolumeWriter:
-        return VolumeWriter(
-            volume,
+    def start(self, slot: Slot) -> None:
+        assert slot.host is not None
+        slot.writer = slot.host.start_writer(
             rows=self.opened.index,
             report=self.events.append,
             observer=Quiet(),
-            clock=self.clock,
             durability_us=20_000,
         )
+        self.opened.ledger.add_sink(slot.writer.journal, slot.holds_seq)
 
-    def writer(self, place: int = 0) -> VolumeWriter:
+    def writer(self, place: int = 0) -> Writer:
         writer = self.opened.volumes.slots[place].writer
         assert writer is not None
         return writer

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from retention.reconcile import Reconciled
 from retention.reindex import reindex
 from retention.start import Opened
+from retention.volume_messages import Reconciled
 from tests.retention.storing import Site, run_of
 
 HOUR_S = 3600

@@ -13,6 +13,7 @@ from retention.model import US_PER_S, GapCause
 from retention.policy import Reason
 from retention.read import Store
 from retention.replica import read_replica
+from retention.volume_host import LocalVolume
 from tests.retention.storing import Recorder, Site
 from tests.retention.sweeping import Sweeper, assert_chain, files_of, record_hours
 from tests.retention.writing import T0
@@ -210,8 +211,9 @@ def test_every_tombstone_is_signed_and_told_before_the_file_goes(tmp_path: Path)
         record_hours(recorder, range(1, 4))
         sweeper = Sweeper(recorder)
         seen = []
-        volume = recorder.opened.volumes.slots[0].volume
-        assert volume is not None
+        host = recorder.opened.volumes.slots[0].host
+        assert isinstance(host, LocalVolume)
+        volume = host.volume
         remove = volume.remove
 
         def watch(path: str) -> None:
