@@ -21,7 +21,7 @@ from edge.camera.onvif_service import OnvifService
 from edge.camera.pool import CameraPool, Resolver
 from edge.gaps import GapKeeper, GapOpened
 from edge.metrics import STREAM, EdgeMetrics
-from edge.recorder import CameraRecorder, SinkChooser
+from edge.recorder import CameraClock, CameraRecorder, SinkChooser
 from edge.tap import TapServer
 from retention.clock import Clock
 from retention.ledger import Account, Ledger
@@ -61,7 +61,8 @@ class Cameras:
         metrics: EdgeMetrics,
         clock: Clock,
         storage: Storage,
-        new_run: Callable[[], NewRun],
+        new_run: Callable[[int], NewRun],
+        epoch_of: Callable[[int], int],
         taps: TapServer,
     ) -> None:
         self._taps = taps
@@ -73,6 +74,7 @@ class Cameras:
         self._clock = clock
         self._storage = storage
         self._new_run = new_run
+        self._epoch_of = epoch_of
         self._numbers: dict[str, int] = {}  # next segment number of cameras without a recorder
         self.in_service: dict[str, CameraInService] = {}
 
@@ -107,6 +109,17 @@ class Cameras:
                 known.recorder.ended(GapCause.CONFIG, "the settings changed")
                 self._connect(known)
 
+    def time_untrusted(self) -> None:
+        """The host's time is not trusted any more."""
+        for camera in self.in_service.values():
+            camera.recorder.time_untrusted()
+
+    def clocks(self) -> list[CameraClock]:
+        """What the cameras' clocks showed last, of those that vote on the time: whose clock is set
+        by ``edge`` must not be among them (none is, so far)."""
+        told = (camera.recorder.camera_clock for camera in self.in_service.values())
+        return [clock for clock in told if clock is not None]
+
     def close(self) -> None:
         """Hand out what every recorder holds; the pool is left by its owner."""
         for camera in self.in_service.values():
@@ -119,6 +132,7 @@ class Cameras:
             None
             if gap is None
             else GapOpened(start_us=gap.start_us, cause=gap.cause, detail=gap.detail),
+            epoch=self._ledger.epoch,
         )
         recorder = CameraRecorder(
             settings.id,
@@ -135,6 +149,7 @@ class Cameras:
             clock=self._clock,
             buffer_bytes=self._storage.buffer_bytes,
             tap=self._taps.add(settings.id),
+            epoch_of=self._epoch_of,
         )
         camera = CameraInService(settings, _password_of(settings), recorder)
         self.in_service[camera.id] = camera

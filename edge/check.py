@@ -58,6 +58,7 @@ def check_machine(settings: Settings) -> list[Finding]:
         *_check_state_dir(settings.storage.state_dir),
         *_check_volumes(settings),
         _check_clock(),
+        *_check_trusted_time(settings),
         *_check_metrics_port(settings),
         *(_check_camera(camera) for camera in settings.camera if camera.enabled),
     ]
@@ -155,6 +156,25 @@ def _check_clock() -> Finding:
         return _good("clock", "is disciplined (NTP or PTP)")
     return _warning(
         "clock", "is not disciplined by any source", "run systemd-timesyncd, chrony or ntpd"
+    )
+
+
+def _check_trusted_time(settings: Settings) -> Iterator[Finding]:
+    """What the running ``edge`` thinks of the clock; nothing while it does not run."""
+    try:
+        told = control.ask(settings.storage.state_dir, "status")["time"]
+    except (control.ControlUnavailable, control.ControlRefused, KeyError):
+        return
+    sentence = f"{told['reason_zh']} {told['reason_en']}"
+    offsets = "".join(f", {name} {off:+.1f} s" for name, off in told["offsets_seconds"].items())
+    if told["trusted"]:
+        yield _good("time", f"is trusted: {sentence}{offsets}")
+        return
+    yield _warning(
+        "time",
+        f"is not trusted, so that nothing is deleted by its age: {sentence}{offsets}",
+        "set the clock right (NTP), then, unless a second source agrees by itself:"
+        " xueliang check --confirm-time",
     )
 
 

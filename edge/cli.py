@@ -17,6 +17,7 @@ import click
 
 from config.errors import XueliangError
 from config.load import ConfigError, load
+from config.schema import Settings
 
 DEFAULT_CONFIG = Path("/etc/xueliang/xueliang.toml")
 EXIT_FINDING = 1
@@ -66,14 +67,20 @@ def main() -> None:
 
 
 @main.command()
+@click.option("--confirm-time", is_flag=True, help="确认本机时间 the clock of this host is right")
+@click.option("--yes", "is_sure", is_flag=True, help="with --confirm-time: do not ask")
 @config_option
 @json_option
 @_report_errors
-def check(config_path: Path, as_json: bool) -> None:
+def check(confirm_time: bool, is_sure: bool, config_path: Path, as_json: bool) -> None:
     """检查设置和本机 Validate the settings and the machine; each finding with its mend."""
     from edge.check import Severity, check_machine
 
-    findings = check_machine(load(config_path))
+    settings = load(config_path)
+    if confirm_time:
+        _confirm_time(settings, is_sure=is_sure, as_json=as_json)
+        return
+    findings = check_machine(settings)
     if as_json:
         _print_json([finding.as_json() for finding in findings])
     else:
@@ -81,6 +88,23 @@ def check(config_path: Path, as_json: bool) -> None:
             click.echo(finding.line())
     if any(finding.severity is Severity.BAD for finding in findings):
         sys.exit(EXIT_FINDING)
+
+
+def _confirm_time(settings: Settings, *, is_sure: bool, as_json: bool) -> None:
+    from edge.confirm_time import confirm, shown
+
+    shown_us, sentence = shown()
+    click.echo(sentence, err=as_json)
+    if not is_sure:
+        answer = click.prompt("输入 yes 确认 type yes", default="", show_default=False, err=as_json)
+        if answer.strip() != "yes":
+            click.echo("未确认 not confirmed", err=True)
+            sys.exit(EXIT_FINDING)
+    told = confirm(settings, shown_us)
+    if as_json:
+        _print_json(told)
+    else:
+        click.echo("已确认 confirmed")
 
 
 @main.command()

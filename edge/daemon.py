@@ -14,7 +14,6 @@ import logging
 import signal
 import sys
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
@@ -32,6 +31,7 @@ from edge.camera.onvif_service import OnvifService
 from edge.camera.pool import CameraPool
 from edge.cameras import Cameras
 from edge.holds import HoldDesk, figures
+from edge.host_time import ConfirmationRefused, HostTime
 from edge.lock import state_lock
 from edge.metrics import EXPORT_RESULTS, EdgeMetrics, Snapshot
 from edge.night_results import newest as newest_check
@@ -42,13 +42,12 @@ from edge.status import completeness_of, index_path, open_store
 from edge.tap import TapServer
 from edge.view import View
 from retention.audit import AuditLog, AuditUnavailable
-from retention.audit_chain import Action
+from retention.audit_chain import Action, printable
 from retention.checkpoints import Checkpoints
-from retention.clock import SystemClock, is_clock_synchronized
+from retention.clock import SystemClock, boot_id
 from retention.endpoint import Endpoint
 from retention.index.errors import IndexUnavailable
-from retention.model import US_PER_S, ClockState
-from retention.segmenter import NewRun
+from retention.model import US_PER_S
 from retention.start import Opened, open_for_recording
 from retention.volume_errors import VolumeError
 from retention.volume_process import VolumeProcess
@@ -65,9 +64,9 @@ SURVEY_S = 300
 #: An hour's folder of one camera is compared each so often: 34,560 of 16 cameras and 90 days.
 RECONCILE_PAUSE_S = 0.2
 CHECKPOINT_S = 3600
+CLOCKS_S = 5
 #: Settings that a running edge cannot change.
 _FIXED = ("storage", "metrics")
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def run_edge(config_path: Path) -> None:
@@ -89,7 +88,7 @@ class _Edge:
         self._config_path = config_path
         self._settings = settings
         self._clock = SystemClock()
-        self._boot_id = _BOOT_ID.read_text().strip()
+        self._boot_id = boot_id()
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Event()
         self._view: View | None = None
@@ -102,6 +101,13 @@ class _Edge:
             on_record=lambda action: self._metrics.audit_records.labels(action.value).inc(),
         )
         self._cameras: Cameras | None = None
+        self._time = HostTime(
+            self._clock,
+            self._boot_id,
+            settings.storage.state_dir,
+            on_step=lambda direction: self._metrics.clock_steps.labels(direction).inc(),
+            on_untrusted=self._on_untrusted,
+        )
 
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -129,6 +135,7 @@ class _Edge:
             clock=self._clock,
             make_host=lambda place: VolumeProcess(place, self._clock),
             retiring=storage.retiring,
+            judge_time=self._time.begin,
         )
         self._tell_audit(opened)
         for result, count in opened.recovered.items():
@@ -203,12 +210,13 @@ class _Edge:
                 metrics=self._metrics,
                 clock=self._clock,
                 storage=settings.storage,
-                new_run=_new_run,
+                new_run=self._time.new_run,
+                epoch_of=self._time.epoch_of,
                 taps=(taps := TapServer(self._clock)),
             )
             stack.callback(cameras.close)  # after the pool is left
             await stack.enter_async_context(pool)
-            self._view = View(settings, cameras, pool, opened.volumes, self._clock)
+            self._view = View(settings, cameras, pool, opened.volumes, self._clock, self._time)
             endpoint = Endpoint(
                 settings.metrics.bind.host,
                 settings.metrics.bind.port,
@@ -229,6 +237,7 @@ class _Edge:
             commands: dict[str, control.Command] = {
                 "ping": _ping,
                 "status": self._status,
+                "confirm_time": self._confirm_time,
                 "checkpoint": self._checkpoint,
                 "exported": self._exported,
                 "hold_add": lambda arguments: self._hold(desk.add, arguments),
@@ -257,9 +266,10 @@ class _Edge:
 
     async def _turn(self, opened: Opened, cameras: Cameras) -> None:
         """One second of housekeeping."""
+        self._time.look()
         for camera in cameras.in_service.values():
             camera.recorder.tick()
-        opened.ledger.alive(self._clock.utc_us())
+        opened.ledger.alive(self._clock.utc_us(), self._time.state())
         if self._reloading.is_set():
             self._reloading.clear()
             await self._reload(cameras)
@@ -302,6 +312,8 @@ class _Edge:
         jobs.add_job(self._view.measure_rates, "interval", seconds=5)
         for slot in opened.volumes.slots:  # a job each: none waits for another's disk
             jobs.add_job(self._look_at_volume, "interval", seconds=5, args=[opened, slot])
+        jobs.add_job(self._look_at_clocks, "interval", seconds=CLOCKS_S)
+        jobs.add_job(self._look_at_clocks)
         jobs.add_job(self._survey, "interval", seconds=SURVEY_S, args=[self._view])
         jobs.add_job(self._survey, args=[self._view])
         jobs.add_job(self._reconcile, "interval", hours=24, args=[opened, self._view])
@@ -324,6 +336,21 @@ class _Edge:
         await self._nightly.check_if_due()
         state_dir = self._settings.storage.state_dir
         self._view.survey.self_check = await asyncio.to_thread(newest_check, state_dir)
+
+    async def _look_at_clocks(self) -> None:
+        """Ask who knows the time; once it is trusted, re-time what was recorded before."""
+        assert self._cameras is not None
+        await asyncio.to_thread(self._time.gather, self._cameras.clocks())
+        self._time.look()
+        try:
+            await asyncio.to_thread(self._time.retime)
+        except IndexUnavailable as error:  # counted, and tried again
+            self._metrics.swallowed_errors.labels("retime").inc()
+            log.warning("not_retimed", extra={"error": error.sentence()})
+
+    def _on_untrusted(self) -> None:
+        if self._cameras is not None:
+            self._cameras.time_untrusted()
 
     async def _measure_holds(self) -> None:
         assert self._view is not None
@@ -416,6 +443,16 @@ class _Edge:
         assert self._view is not None
         return self._view.status()
 
+    async def _confirm_time(self, arguments: dict[str, Any]) -> Any:
+        """An administrator confirms the clock's time (``utc_us``, as it was shown), by name."""
+        who, shown_us = printable(str(arguments.get("by"))), arguments.get("utc_us")
+        if type(shown_us) is not int:
+            raise ConfirmationRefused("no time was given to confirm")
+        judgement = self._time.confirm(who, shown_us)
+        self.audit.record(Action.TIME_CONFIRMED, actor=who, subject="host clock", shown_us=shown_us)
+        await self._look_at_clocks()
+        return {"trusted": judgement.is_trusted, "code": judgement.code.value}
+
     async def _exported(self, arguments: dict[str, Any]) -> Any:
         """A command has exported: edge only counts it."""
         result = str(arguments.get("result"))
@@ -456,12 +493,6 @@ class _Observer:
 
     def io_error(self, volume: str, operation: str, errno_name: str) -> None:
         self._errors.labels(self._name, operation, errno_name).inc()
-
-
-def _new_run() -> NewRun:
-    synchronized = is_clock_synchronized()
-    clock = ClockState.TRUSTED if synchronized else ClockState.UNTRUSTED
-    return NewRun(run=uuid.uuid4().hex, clock=clock)
 
 
 async def _ping(_arguments: dict[str, Any]) -> Any:

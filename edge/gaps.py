@@ -16,6 +16,7 @@ class GapOpened:
     start_us: int
     cause: GapCause
     detail: str
+    epoch: int = 0  # that start_us is of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,7 @@ class GapClosed:
     start_us: int
     end_us: int
     cause: GapCause
+    epoch: int = 0  # that end_us is of
 
 
 GapEvent = GapOpened | GapClosed
@@ -34,9 +36,13 @@ class GapKeeper:
     Args:
         covered_until_us: the end of what is accounted for; media or ledger.
         open_gap: the gap that the ledger already holds open from there (start-up), if any.
+        epoch: the stretch of host time that instants are of, until told otherwise.
     """
 
-    def __init__(self, covered_until_us: int, open_gap: GapOpened | None = None) -> None:
+    def __init__(
+        self, covered_until_us: int, open_gap: GapOpened | None = None, epoch: int = 0
+    ) -> None:
+        self.epoch = epoch
         self._covered_until_us = covered_until_us
         self._open = open_gap
         self._cause: GapCause | None = open_gap.cause if open_gap else None
@@ -69,12 +75,24 @@ class GapKeeper:
         self._cause, self._detail = cause, detail
         return events
 
+    def stepped(self, step_us: int, now_us: int, epoch: int) -> list[GapEvent]:
+        """The host's clock was stepped, and shows ``now_us``: the account goes on at the same
+        moment, told on the new clock. A gap is never told on two."""
+        events: list[GapEvent] = []
+        if self._open is not None:
+            events.append(self._close(max(now_us - step_us, self._open.start_us)))
+        self._covered_until_us += step_us
+        self.epoch = epoch
+        return events + self.tick(now_us)
+
     def tick(self, now_us: int) -> list[GapEvent]:
         """Tell the ledger of the gap once it is long enough."""
         start_us = self._covered_until_us
         if self._cause is None or self._open is not None or now_us - start_us < GAP_MIN_US:
             return []
-        self._open = GapOpened(start_us=start_us, cause=self._cause, detail=self._detail)
+        self._open = GapOpened(
+            start_us=start_us, cause=self._cause, detail=self._detail, epoch=self.epoch
+        )
         return [self._open]
 
     def recorded(self, start_us: int, end_us: int, unexplained: GapCause) -> list[GapEvent]:
@@ -97,13 +115,15 @@ class GapKeeper:
             return []  # the gap that is under way tells of it
         self._covered_until_us = max(self._covered_until_us, end_us)
         return [
-            GapOpened(start_us=start_us, cause=cause, detail=""),
-            GapClosed(start_us=start_us, end_us=end_us, cause=cause),
+            GapOpened(start_us=start_us, cause=cause, detail="", epoch=self.epoch),
+            GapClosed(start_us=start_us, end_us=end_us, cause=cause, epoch=self.epoch),
         ]
 
     def _close(self, end_us: int) -> GapClosed:
         assert self._open is not None
-        closed = GapClosed(start_us=self._open.start_us, end_us=end_us, cause=self._open.cause)
+        closed = GapClosed(
+            start_us=self._open.start_us, end_us=end_us, cause=self._open.cause, epoch=self.epoch
+        )
         self._open = None
         self._covered_until_us = max(self._covered_until_us, end_us)
         return closed

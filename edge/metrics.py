@@ -19,6 +19,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from retention.model import US_PER_S, MediaFormat
+from retention.trusted_time import TOLERANCE_US, Judgement, Source
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Snapshot:
 
     cameras: tuple[CameraSnapshot, ...]
     volumes: tuple[VolumeSnapshot, ...]
-    clock_synchronized: bool
+    time: Judgement | None
     retention_required_s: int
     self_check: SelfCheckSnapshot | None
     holds: Mapping[str, int]  # by state
@@ -150,9 +151,7 @@ class EdgeMetrics:
         self.recovered = counter(
             "nvr_recovery_fragments_total", "Fragments found at start-up", "result"
         )
-        self.clock_steps = counter(
-            "nvr_clock_steps_total", "Steps of the host clock seen by a run", "direction"
-        )
+        self.clock_steps = counter("nvr_clock_steps_total", "Steps of the host clock", "direction")
         self.reload_time = Gauge(
             "nvr_config_last_reload_success_timestamp_seconds",
             "When settings last came into force",
@@ -288,8 +287,19 @@ def _render(snapshot: Snapshot) -> Iterable[Metric]:
     hold_bytes = gauge("nvr_hold_bytes", "Footage that legal holds keep", "camera")
     for name, size_bytes in snapshot.hold_bytes.items():
         hold_bytes.add_metric([name], size_bytes)
-    synchronized = gauge("nvr_clock_synchronized", "1 if a source disciplines the clock", "source")
-    synchronized.add_metric(["ntp"], snapshot.clock_synchronized)
+    synchronized = gauge(
+        "nvr_clock_synchronized", "1 if the source agrees with the clock within 30 s", "source"
+    )
+    off = gauge("nvr_clock_offset_seconds", "Source minus host clock", "source")
+    trusted = gauge("nvr_clock_trusted", "1 if footage may be deleted by age")
+    if snapshot.time is not None:
+        trusted.add_metric([], snapshot.time.is_trusted)
+        for source in Source:
+            offset_us = snapshot.time.offsets_us.get(source)
+            is_agreeing = offset_us is not None and abs(offset_us) <= TOLERANCE_US
+            synchronized.add_metric([source.value], is_agreeing)
+            if offset_us is not None:
+                off.add_metric([source.value], offset_us / US_PER_S)
     return families
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -39,7 +39,7 @@ from retention.segmenter import (
     Segmenter,
     StartRun,
 )
-from retention.timebase import Placement, RunClock
+from retention.timebase import CLOCK_STEP_MIN_US, Placement, RunClock
 from retention.writer_ports import Durable, Failed, Refused, Sealed
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,14 @@ class LiveTap(Protocol):
     def settle(self, first_waiting: AccessUnit | None, last_taken: AccessUnit) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraClock:
+    """What a camera's clock showed, and CLOCK_MONOTONIC then: a step of ours does not change it."""
+
+    utc_us: int
+    monotonic_us: int
+
+
 @dataclass(slots=True)
 class _Unwritten:
     """A segment that is not yet wholly durable."""
@@ -94,6 +102,9 @@ class _Unwritten:
     sink: SegmentSink | None
     fragments: deque[Fragment] = field(default_factory=deque)  # not yet durable
     sealed: EndReason | None = None
+    #: UTC minus CLOCK_MONOTONIC, and the stretch of host time, that its instants are of.
+    skew_us: int = 0
+    epoch: int = 0
 
 
 class _Counters:
@@ -113,6 +124,7 @@ class CameraRecorder:
         camera: the id.
         gaps: the account, continued from what the ledger holds.
         buffer_bytes: bound of what waits for disk.
+        epoch_of: the stretch of host time for what UTC minus CLOCK_MONOTONIC was in it.
     """
 
     def __init__(
@@ -127,11 +139,12 @@ class CameraRecorder:
         clock: Clock,
         buffer_bytes: int,
         tap: LiveTap,
+        epoch_of: Callable[[int], int] = lambda skew_us: 0,
     ) -> None:
         self.camera = camera
         self.format: MediaFormat | None = None
         self.newest_durable_us: int | None = None
-        self.clock_offset_us: int | None = None
+        self.camera_clock: CameraClock | None = None
         self.buffered_bytes = 0
         self.received_bytes = 0
         self._gaps = gaps
@@ -144,6 +157,9 @@ class CameraRecorder:
         self._buffer_bytes = buffer_bytes
         self._tap = tap
         self._last_taken: AccessUnit | None = None  # newest unit that the segmenter handed out
+        self._epoch_of = epoch_of
+        #: UTC minus CLOCK_MONOTONIC of the account of gaps, and of what is handed out.
+        self._skew_us = clock.utc_us() - clock.monotonic_us()
         self._run_clock = RunClock()
         self._unwritten: dict[int, _Unwritten] = {}
         self._template: SegmentHeader | None = None  # of the segment in hand
@@ -164,22 +180,45 @@ class CameraRecorder:
 
     def _place(self, placements: Iterable[Placement]) -> None:
         for placement in placements:
-            if placement.step_us:
-                direction = "forward" if placement.step_us > 0 else "backward"
-                self._metrics.clock_steps.labels(direction).inc()
             skipped = self._segmenter.dropped_units
-            self._carry_out(self._segmenter.feed(placement.unit, placement.new_run))
+            actions = self._segmenter.feed(
+                placement.unit,
+                placement.new_run,
+                step_us=placement.step_us,
+                skew_us=placement.skew_us,
+            )
+            self._carry_out(actions)  # of what came before, on the clock as it was then
+            if placement.new_run is not None:
+                self._follow_clock(placement.skew_us)
             if self._segmenter.dropped_units > skipped:
                 self._metrics.skipped_frames.labels(self.camera, STREAM).inc()
             elif self._segmenter.in_hand is not None:
                 self._tap.publish(*self._segmenter.in_hand, placement.unit)
 
     def camera_time(self, offset_us: int) -> None:
-        self.clock_offset_us = offset_us
+        now_us = self._clock.monotonic_us()
+        utc_us = self._clock.utc_us() + offset_us
+        self.camera_clock = CameraClock(utc_us=utc_us, monotonic_us=now_us)
+
+    def time_untrusted(self) -> None:
+        """The host's time is not trusted any more: what is recorded from now on is another run."""
+        self._segmenter.renew()
+
+    def _follow_clock(self, skew_us: int) -> None:
+        """From now on instants are of a clock that stands so against CLOCK_MONOTONIC."""
+        step_us, self._skew_us = skew_us - self._skew_us, skew_us
+        epoch = self._epoch_of(skew_us)
+        if abs(step_us) <= CLOCK_STEP_MIN_US:
+            self._gaps.epoch = epoch
+            return
+        self._tell(self._gaps.stepped(step_us, self._clock.utc_us(), epoch))
+        if self.newest_durable_us is not None:
+            self.newest_durable_us += step_us
 
     def ended(self, cause: GapCause, detail: str) -> None:
         """The stream is over, or could not be had; the pool tries again by itself."""
         self.close()
+        self._follow_clock(self._clock.utc_us() - self._clock.monotonic_us())
         self._tell(self._gaps.lost(cause, detail, self._clock.utc_us()))
 
     def close(self) -> None:
@@ -189,6 +228,8 @@ class CameraRecorder:
 
     def tick(self) -> None:
         """Once a second: tell of gaps, and try again what found no volume."""
+        if self._run_clock.is_idle:
+            self._follow_clock(self._clock.utc_us() - self._clock.monotonic_us())
         self._tell(self._gaps.tick(self._clock.utc_us()))
         for number, segment in list(self._unwritten.items()):
             if segment.sink is None:
@@ -267,7 +308,9 @@ class CameraRecorder:
         if header.start_us != fragment.start_us:  # after a drop or a failure
             header = replace(header, number=self._take_number(), start_us=fragment.start_us)
         self._number = header.number
-        segment = _Unwritten(header=header, sink=None)
+        segment = _Unwritten(
+            header=header, sink=None, skew_us=self._skew_us, epoch=self._gaps.epoch
+        )
         self._unwritten[self._number] = segment
         self._submit()
         return segment
@@ -315,7 +358,8 @@ class CameraRecorder:
             case Durable():
                 for _ in range(event.fragments):
                     self.buffered_bytes -= segment.fragments.popleft().size_bytes
-                self.newest_durable_us = max(event.end_us, self.newest_durable_us or 0)
+                end_us = event.end_us + self._skew_us - segment.skew_us
+                self.newest_durable_us = max(end_us, self.newest_durable_us or 0)
                 self._settle()
                 if segment.sink is not None:
                     labels = (self.camera, STREAM, self._sinks.name_of(segment.sink.volume))
@@ -323,7 +367,14 @@ class CameraRecorder:
             case Refused():
                 cause = GapCause.STREAM_DAMAGED
                 self._metrics.dropped_frames.labels(self.camera, STREAM, cause.value).inc()
-                self._ledger.gap(self.camera, event.start_us, event.end_us, cause, event.error)
+                self._ledger.gap(
+                    self.camera,
+                    event.start_us,
+                    event.end_us,
+                    cause,
+                    event.error,
+                    epoch=segment.epoch,
+                )
             case Sealed():
                 if segment.sink is not None:
                     labels = (self.camera, STREAM, self._sinks.name_of(segment.sink.volume))
@@ -349,6 +400,14 @@ class CameraRecorder:
             self._number = fresh
         self._unwritten[fresh] = segment
         self._submit()
+
+    @property
+    def clock_offset_us(self) -> int | None:
+        """The camera's clock minus the host's."""
+        if self.camera_clock is None:
+            return None
+        skew_us = self.camera_clock.utc_us - self.camera_clock.monotonic_us
+        return skew_us - (self._clock.utc_us() - self._clock.monotonic_us())
 
     @property
     def next_number(self) -> int:
@@ -381,10 +440,14 @@ class CameraRecorder:
     def _tell(self, events: Iterable[GapEvent]) -> None:
         for event in events:
             if isinstance(event, GapClosed):
-                self._ledger.gap_closed(self.camera, event.start_us, event.end_us)
+                self._ledger.gap_closed(
+                    self.camera, event.start_us, event.end_us, epoch=event.epoch
+                )
                 seconds = (event.end_us - event.start_us) / US_PER_S
                 labels = (self.camera, STREAM, event.cause.value)
                 self._metrics.gap_seconds.labels(*labels).inc(max(0.0, seconds))
             else:
-                self._ledger.gap_opened(self.camera, event.start_us, event.cause, event.detail)
+                self._ledger.gap_opened(
+                    self.camera, event.start_us, event.cause, event.detail, epoch=event.epoch
+                )
                 self._metrics.gaps.labels(self.camera, STREAM, event.cause.value).inc()

@@ -79,6 +79,7 @@ class _Live:
     is_running: bool
     cameras: dict[str, Any]
     volumes: list[Any]
+    time: dict[str, Any] | None = None
 
 
 def _live(settings: Settings) -> _Live:
@@ -86,7 +87,7 @@ def _live(settings: Settings) -> _Live:
         answer = control.ask(settings.storage.state_dir, "status")
     except control.ControlUnavailable:
         return _Live(False, {}, [])
-    return _Live(True, answer["cameras"], answer["volumes"])
+    return _Live(True, answer["cameras"], answer["volumes"], answer["time"])
 
 
 def completeness_of(store: Store, camera: str, now_us: int, settings: Settings) -> Completeness:
@@ -122,6 +123,7 @@ def status_document(settings: Settings) -> dict[str, Any]:
         "site": settings.site.name,
         "at": format_instant(now_us, zone),
         "edge": {"running": live.is_running},
+        "time": None if live.time is None else time_document(live.time, zone),
         "cameras": cameras,
         "volumes": live.volumes,
         "self_check": newest_check(settings.storage.state_dir),
@@ -152,11 +154,18 @@ def _platform(name: str, told: dict[str, Any] | None, zone: tzinfo) -> dict[str,
     return {**told, "since": since}
 
 
+def time_document(told: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
+    """What ``edge`` thinks of the host's clock (``edge.host_time``), for people and machines."""
+    document = {key: value for key, value in told.items() if key != "since_us"}
+    return document | {"since": format_instant(told["since_us"], zone)}
+
+
 def _measured(
     store: Store, camera: str, now_us: int, zone: tzinfo, settings: Settings
 ) -> dict[str, Any]:
     found = completeness_of(store, camera, now_us, settings)
-    newest_us, oldest_us = store.newest(camera), store.oldest(camera)
+    newest_us = store.newest(camera, now_us + US_PER_S)
+    oldest_us = store.oldest(camera)
     age_us = None if newest_us is None else now_us - newest_us
     return {
         "recording": age_us is not None and age_us < RECORDING_MAX_AGE_US,
@@ -229,7 +238,9 @@ def timeline_document(
 def render(document: dict[str, Any]) -> str:
     """The status as a table, one camera a line, with what is wrong below."""
     edge = "运行中 running" if document["edge"]["running"] else "未运行 NOT RUNNING"
-    lines = [f"{document['site']}  {document['at']}  edge {edge}", ""]
+    lines = [f"{document['site']}  {document['at']}  edge {edge}"]
+    lines += [_time_text(document["time"])] if document["time"] else []
+    lines.append("")
     rows = [["摄像机 camera", "录像 recording", "码率 rate", "24h", "7d", "90d", "最早 oldest"]]
     rows += [_camera_row(camera) for camera in document["cameras"]]
     lines += table(rows)
@@ -272,6 +283,15 @@ def render(document: dict[str, Any]) -> str:
         ]
         lines += ["", *table(rows)]
     return "\n".join(lines)
+
+
+def _time_text(time: dict[str, Any]) -> str:
+    trusted = "可信 trusted" if time["trusted"] else "不可信 NOT TRUSTED"
+    offsets = "".join(
+        f"; {source} {offset:+.1f} s" for source, offset in time["offsets_seconds"].items()
+    )
+    reasons = f"{time['reason_zh']} {time['reason_en']}"
+    return f"时间 time {trusted} ({reasons}, since {time['since'][:19]}{offsets})"
 
 
 def _camera_row(camera: dict[str, Any]) -> list[str]:

@@ -15,9 +15,10 @@ from edge.camera.pool import CameraPool
 from edge.camera.session import State
 from edge.cameras import CameraInService, Cameras
 from edge.holds import HeldFigures
+from edge.host_time import HostTime
 from edge.metrics import CameraSnapshot, SelfCheckSnapshot, Snapshot, VolumeSnapshot
 from edge.status import RECORDING_MAX_AGE_US
-from retention.clock import Clock, is_clock_synchronized
+from retention.clock import Clock
 from retention.endpoint import Health
 from retention.model import US_PER_S, GapCause
 from retention.volumes import VolumeSet
@@ -51,8 +52,10 @@ class View:
         pool: CameraPool,
         volumes: VolumeSet,
         clock: Clock,
+        time: HostTime,
     ) -> None:
         self.settings = settings
+        self._time = time
         self.survey = Survey()
         self._cameras = cameras
         self._pool = pool
@@ -81,7 +84,7 @@ class View:
             self_check=_self_check(self.survey.self_check),
             holds=self.survey.held.count,
             hold_bytes=self.survey.held.bytes,
-            clock_synchronized=is_clock_synchronized(),
+            time=self._time.newest,
             retention_required_s=self.settings.retention.min_days * DAY_S,
         )
 
@@ -98,6 +101,7 @@ class View:
     def status(self) -> dict[str, Any]:
         """What ``xueliang status`` asks the running edge for."""
         return {
+            "time": self._time.status(),
             "cameras": {
                 camera.id: self._camera_status(camera)
                 for camera in self._cameras.in_service.values()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from pathlib import Path
 from typing import Protocol
 
 
@@ -19,6 +20,18 @@ class Clock(Protocol):
         ...
 
 
+class HostClock(Clock, Protocol):
+    """What is needed to judge the host's clock (retention.trusted_time)."""
+
+    def raw_us(self) -> int:
+        """CLOCK_MONOTONIC_RAW in microseconds: nothing disciplines it; from 0 at boot."""
+        ...
+
+    def is_synchronized(self) -> bool:
+        """Whether something (NTP, PTP) disciplines the clock."""
+        ...
+
+
 class SystemClock:
     """The host's clocks."""
 
@@ -27,6 +40,17 @@ class SystemClock:
 
     def monotonic_us(self) -> int:
         return time.monotonic_ns() // 1000
+
+    def raw_us(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) // 1000
+
+    def is_synchronized(self) -> bool:
+        return is_clock_synchronized()
+
+
+def boot_id() -> str:
+    """Of this boot of the host (proc_sys_kernel(5), random)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 class _Timex(ctypes.Structure):

@@ -246,12 +246,19 @@ class Ledger:
         return self._record(Kind.SERVICE, data, at_us)
 
     def time_judged(
-        self, epoch: Epoch, code: str, *, is_trusted: bool, previous_end_us: int | None = None
+        self,
+        epoch: Epoch,
+        code: str,
+        at_us: int,
+        *,
+        is_trusted: bool,
+        previous_end_us: int | None = None,
     ) -> Future[int]:
         """A stretch of host time begins, or is judged anew; instants are told in it from now on.
 
         Args:
             code: why (``retention.trusted_time.Code``).
+            at_us: now; of a new stretch its start.
             previous_end_us: where the stretch before it ended, on its own clock.
         """
         self.epoch = epoch.id
@@ -264,7 +271,7 @@ class Ledger:
             "code": code,
             "previous_end_us": previous_end_us,
         }
-        return self._record(Kind.TIME, data, epoch.start_us)
+        return self._record(Kind.TIME, data, at_us)
 
     def time_confirmed(self, who: str, at_us: int) -> Future[int]:
         """An administrator says that the host's clock is right."""

@@ -89,6 +89,9 @@ class Hole:
     cause: GapCause | None
 
 
+#: Runs that begin where the one before ended.
+_UNBROKEN = (None, RunReason.FORMAT, RunReason.TRUST)
+
 Action = StartRun | OpenSegment | AppendFragment | SealSegment | AskKeyFrame | Hole
 
 
@@ -98,6 +101,7 @@ class NewRun:
 
     run: str
     clock: ClockState
+    epoch: int | None = None
 
 
 @dataclass(slots=True)
@@ -149,13 +153,14 @@ class Segmenter:
     Args:
         camera: its id.
         next_number: one more than the highest segment number the camera ever had.
-        new_run: called when a run begins, for its id and the state of the host's clock.
+        new_run: called when a run begins, with what UTC minus CLOCK_MONOTONIC is in it, for its id
+            and the state of the host's clock.
         segment_us: how long segments are meant to be.
     """
 
     camera: str
     next_number: int
-    new_run: Callable[[], NewRun]
+    new_run: Callable[[int], NewRun]
     segment_us: int = SEGMENT_US
     #: Units that no segment takes: before the first key frame, and audio without video.
     dropped_units: int = field(init=False, default=0)
@@ -176,6 +181,8 @@ class Segmenter:
     _picture_us: int = field(init=False, default=PICTURE_DEFAULT_US)
     _end_us: int | None = field(init=False, default=None)  # of what was handed out this session
     _run_reason: RunReason | None = field(init=False, default=None)
+    _skew_us: int = field(init=False, default=0)
+    _is_renewing: bool = field(init=False, default=False)
     _key_us: int | None = field(init=False, default=None)  # newest key frame, or cut without one
     _asked_us: int | None = field(init=False, default=None)
 
@@ -195,13 +202,34 @@ class Segmenter:
         """The next key frame is in this format: if it is another one, a run begins there."""
         self._told = told
 
-    def feed(self, unit: AccessUnit, new_run: RunReason | None = None) -> list[Action]:
-        """Take the next unit; ``new_run`` as :class:`retention.timebase.Placement` says."""
+    def renew(self) -> None:
+        """The host's time is not trusted any more: the next key frame begins a run."""
+        self._is_renewing = True
+
+    def feed(
+        self,
+        unit: AccessUnit,
+        new_run: RunReason | None = None,
+        *,
+        step_us: int = 0,
+        skew_us: int = 0,
+    ) -> list[Action]:
+        """Take the next unit; the rest as :class:`retention.timebase.Placement` says.
+
+        Where the host's clock was stepped that alone makes no hole: what came before goes on at
+        the same moment, told on the new clock.
+        """
         actions: list[Action] = []
         if new_run is not None:
             if self._current is not None:
                 self._finish(actions)
-            self._run_reason = new_run
+            self._run_reason, self._skew_us = new_run, skew_us
+            if self._end_us is not None:
+                self._end_us += step_us
+            if self._key_us is not None:
+                self._key_us += step_us
+            if self._asked_us is not None:
+                self._asked_us += step_us
         if unit.track is Track.AUDIO:
             self._feed_audio(unit, actions)
         else:
@@ -215,6 +243,7 @@ class Segmenter:
         self._seal(actions, reason)
         self._told = self._format = self._run = self._run_reason = self._begun = None
         self._end_us = self._key_us = self._asked_us = None
+        self._is_renewing = False
         self._picture_us = PICTURE_DEFAULT_US
         return actions
 
@@ -290,8 +319,11 @@ class Segmenter:
             gathering.format = self._format = self._told
             if gathering.new_run is None:
                 gathering.new_run, gathering.cut = RunReason.FORMAT, EndReason.FORMAT
+        if unit.is_key and self._is_renewing and gathering.new_run is None:
+            gathering.new_run, gathering.cut = RunReason.TRUST, EndReason.CLOCK
         if gathering.new_run is not None:
-            gathering.begun = self._begun = self.new_run()
+            gathering.begun = self._begun = self.new_run(self._skew_us)
+            self._is_renewing = False
         if gathering.cut is None:
             gathering.cut = self._cut_at(unit, is_after_hole=is_after_hole)
         if gathering.cut is not None:
@@ -336,7 +368,7 @@ class Segmenter:
 
     def _hand_out(self, actions: list[Action], gathered: _Gathering, end_us: int) -> None:
         start_us = gathered.oldest_us
-        if self._end_us is not None and gathered.new_run in (None, RunReason.FORMAT):
+        if self._end_us is not None and gathered.new_run in _UNBROKEN:
             # Pictures that came out of order may have filled what looked like a hole.
             is_hole = gathered.is_after_hole and start_us - self._end_us >= GAP_MIN_US
             start_us = start_us if is_hole else self._end_us
@@ -365,7 +397,12 @@ class Segmenter:
         assert new is not None
         assert known is not None
         self._run = Run(
-            run=new.run, camera=self.camera, start_us=start_us, clock=new.clock, format=known
+            run=new.run,
+            camera=self.camera,
+            start_us=start_us,
+            clock=new.clock,
+            format=known,
+            epoch=new.epoch,
         )
         actions.append(StartRun(run=self._run, reason=gathered.new_run))
         if not gathered.is_key:

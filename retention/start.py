@@ -114,8 +114,13 @@ def open_for_recording(
     clock: Clock,
     make_host: MakeHost,
     retiring: tuple[Path, ...] = (),
+    judge_time: Callable[[IndexWriter, Ledger], None] | None = None,
 ) -> Opened:
     """Bring the store up. A volume that does not answer is left for :meth:`Opened.attach_late`.
+
+    Args:
+        judge_time: called before the first instant of this life is told: what the host's clock is
+            worth has to be told first (retention.trusted_time).
 
     Raises:
         IndexUnavailable: the index cannot be opened, and not because it is damaged.
@@ -133,7 +138,7 @@ def open_for_recording(
                 make_host=make_host,
                 retiring=retiring,
             )
-            return _bring_up(index, volumes, cameras, boot_id, clock)
+            return _bring_up(index, volumes, cameras, boot_id, clock, judge_time)
         except BaseException as error:
             if volumes is not None:
                 volumes.close()
@@ -157,7 +162,12 @@ def _set_aside(path: Path, error: IndexCorrupt) -> None:
 
 
 def _bring_up(
-    index: IndexWriter, volumes: VolumeSet, cameras: Sequence[str], boot_id: str, clock: Clock
+    index: IndexWriter,
+    volumes: VolumeSet,
+    cameras: Sequence[str],
+    boot_id: str,
+    clock: Clock,
+    judge_time: Callable[[IndexWriter, Ledger], None] | None,
 ) -> Opened:
     last = index.submit(rows.last_entry).result()
     was_empty = last is None
@@ -188,6 +198,8 @@ def _bring_up(
     numbers = index.submit(rows.next_numbers).result()
     if was_empty and last is not None:
         numbers = _past_what_was_lost(index, numbers)
+    if judge_time is not None:
+        judge_time(index, ledger)
     accounts = ledger.begin_service(cameras, boot_id, clock.utc_us())  # S5
     return Opened(
         index=index,

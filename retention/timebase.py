@@ -56,6 +56,7 @@ class RunReason(StrEnum):
     CLOCK = "clock"  # the host's clock was stepped
     CAMERA = "camera"  # the camera's time stamps jumped
     FORMAT = "format"  # parameter sets or codec changed (told by the segmenter)
+    TRUST = "trust"  # the host's time is not trusted any more (told by the segmenter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,8 @@ class Placement:
     new_run: RunReason | None = None
     #: How far the host's clock was stepped, where that is the reason.
     step_us: int = 0
+    #: UTC minus CLOCK_MONOTONIC in the run, where one begins.
+    skew_us: int = 0
 
 
 @dataclass(slots=True)
@@ -130,6 +133,11 @@ class RunClock:
         if self._is_settled or held_us >= HOLD_US or self._held_bytes >= HOLD_BYTES_MAX:
             out += self.flush()
         return out
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no session is under way."""
+        return self._skew_us is None
 
     def flush(self) -> list[Placement]:
         """Place what is held now, though a better epoch might have been found."""
@@ -239,6 +247,7 @@ class RunClock:
             pts_us = state.unique(pts_us)
         new_run, self._new_run = self._new_run, None
         step_us, self._step_us = self._step_us, 0
+        skew_us = 0 if new_run is None else self._skew_us or 0
         return Placement(
             unit=AccessUnit(
                 track=received.track, pts_us=pts_us, is_key=received.is_key, data=received.data
@@ -246,6 +255,7 @@ class RunClock:
             is_damaged=received.is_damaged,
             new_run=new_run,
             step_us=step_us,
+            skew_us=skew_us,
         )
 
     def _slew(self, media_us: int) -> None:

@@ -467,6 +467,43 @@ def epochs(connection: sqlite3.Connection) -> list[Epoch]:
     ]
 
 
+def epochs_if_untimed(connection: sqlite3.Connection) -> list[Epoch]:
+    """All of them, if there is one whose time is not known."""
+    untimed = "SELECT 1 FROM epoch WHERE offset_us IS NULL LIMIT 1"
+    return [] if connection.execute(untimed).fetchone() is None else epochs(connection)
+
+
+def lone_runs(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+    """Runs of an unknown time that belong to no epoch, and where their footage ends."""
+    found = connection.execute(
+        "SELECT run, camera, start_us FROM run WHERE offset_us IS NULL AND epoch IS NULL"
+    ).fetchall()
+    ends = "SELECT max(end_us) FROM segment WHERE camera = ? AND start_us >= ? AND run = ?"
+    return [
+        (name, connection.execute(ends, (camera, start_us, name)).fetchone()[0] or start_us)
+        for name, camera, start_us in found
+    ]
+
+
+def known_us(connection: sqlite3.Connection) -> int | None:
+    """True time is at least this: footage of a known time ends there, or ``edge`` lived in it."""
+    newest = connection.execute(
+        "SELECT max(segment.end_us) FROM run JOIN segment ON segment.camera = run.camera"
+        " AND segment.start_us >= run.start_us + run.offset_us AND segment.run = run.run"
+        " WHERE run.run IN (SELECT run FROM (SELECT run, row_number() OVER (PARTITION BY camera"
+        " ORDER BY start_us + offset_us DESC) AS place FROM run WHERE offset_us IS NOT NULL)"
+        " WHERE place = 1)"
+    ).fetchone()[0]
+    alive = last_alive(connection)
+    if alive is None:
+        return None if newest is None else int(newest)
+    offset = connection.execute("SELECT offset_us FROM epoch WHERE id = ?", (alive.epoch,))
+    row = offset.fetchone()
+    if row is not None and row[0] is None:
+        return None if newest is None else int(newest)
+    return max(int(newest or 0), alive.at_us + (0 if row is None else row[0]))
+
+
 def run(connection: sqlite3.Connection, run_id: str) -> Run | None:
     row = connection.execute(
         "SELECT run, camera, start_us, clock, format, epoch FROM run WHERE run = ?", (run_id,)

@@ -44,7 +44,7 @@ SNAPSHOT = Snapshot(
             missing_segments=0,
         ),
     ),
-    clock_synchronized=True,
+    time=None,
     retention_required_s=90 * 86_400,
     self_check=SelfCheckSnapshot(is_passed=True, at_us=1_500_000, results={"complete": 3}),
     holds={"active": 2, "released": 0},

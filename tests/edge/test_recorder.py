@@ -109,7 +109,7 @@ class Bench:
             segmenter=Segmenter(
                 camera="gate",
                 next_number=1,
-                new_run=lambda: NewRun(run="0" * 32, clock=ClockState.TRUSTED),
+                new_run=lambda skew_us: NewRun(run="0" * 32, clock=ClockState.TRUSTED),
             ),
             sinks=self.sinks,
             ledger=self.ledger,

@@ -54,14 +54,13 @@ def site(tmp_path: Path) -> Site:
     site = Site.make(tmp_path, 2)
     with site.running() as recorder:
         ledger = recorder.opened.ledger
-        ledger.time_judged(
-            epoch_of(1, 0, 0, GapCause.CONFIG), "first_start", is_trusted=True, previous_end_us=None
-        )
+        ledger.time_judged(epoch_of(1, 0, 0, GapCause.CONFIG), "first_start", T0, is_trusted=True)
         tell_run(recorder, A, 1, 0, trusted=True)
         recorder.record(1, 0, 10, run=A)
         ledger.time_judged(
             epoch_of(2, JUMP, JUMP + 10, GapCause.CLOCK_STEPPED),
             "jumped",
+            T0 + (JUMP + 10) * S,
             is_trusted=False,
             previous_end_us=T0 + 10 * S,
         )
@@ -73,6 +72,7 @@ def site(tmp_path: Path) -> Site:
         ledger.time_judged(
             epoch_of(3, 0, 30, GapCause.CLOCK_STEPPED),
             "agreed",
+            T0 + 30 * S,
             is_trusted=True,
             previous_end_us=T0 + (JUMP + 30) * S,
         )

@@ -66,7 +66,7 @@ def new_segmenter(**settings: int) -> Segmenter:
     segmenter = Segmenter(
         camera="gate",
         next_number=settings.pop("next_number", 1),
-        new_run=lambda: NewRun(run=f"{next(ids):032x}", clock=ClockState.TRUSTED),
+        new_run=lambda skew_us: NewRun(run=f"{next(ids):032x}", clock=ClockState.TRUSTED),
         **settings,
     )
     segmenter.set_format(media_format())

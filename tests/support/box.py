@@ -148,16 +148,18 @@ class Box:
 
     # Its commands --------------------------------------------------------------------------
 
-    def xueliang(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def xueliang(
+        self, *arguments: str, wrapper: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*XUELIANG, *arguments, "-c", str(self.config)],
+            [*wrapper, *XUELIANG, *arguments, "-c", str(self.config)],
             capture_output=True,
             text=True,
             timeout=60,
         )
 
-    def json(self, *arguments: str) -> Any:
-        result = self.xueliang(*arguments, "--json")
+    def json(self, *arguments: str, wrapper: Sequence[str] = ()) -> Any:
+        result = self.xueliang(*arguments, "--json", wrapper=wrapper)
         assert result.stdout, f"{arguments}: {result.stderr}"
         return json.loads(result.stdout)
 
