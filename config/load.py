@@ -160,7 +160,7 @@ def _field_words(detail: ErrorDetails, key: Key) -> tuple[str, str]:
             return "is missing", "add it"
         case "extra_forbidden":
             return "is no setting", _mend_of_unknown(key)
-        case "greater_than_equal" if key == ("retention", "min_days"):
+        case "greater_than_equal" if key[-1] == "min_days":
             return f"is {value}, below the {context['ge']} days that the law asks for", (
                 f"set {context['ge']} or more"
             )

@@ -52,6 +52,8 @@ def faults(raw: Raw) -> Iterator[Fault]:
         )
     yield from _retiring(table(raw, "storage"))
     yield from _retention(table(raw, "retention"))
+    for index, camera in enumerate(cameras):
+        yield from _own_band(("camera", index), camera, table(raw, "retention"))
     yield from _exposed(cameras, platforms)
     yield from _binds(raw)
 
@@ -213,6 +215,21 @@ def _retention(retention: Raw) -> Iterator[Fault]:
             key=key,
             predicate=f"makes no band: max_days ({most}) is below min_days ({least})",
             mend="set max_days to min_days or more",
+        )
+
+
+def _own_band(key: Key, camera: Raw, retention: Raw) -> Iterator[Fault]:
+    """A camera's band, of which either end may be the site's."""
+    own = [name for name in ("max_days", "min_days") if name in camera]
+    least, most = (
+        camera.get(name, retention.get(name, default))
+        for name, default in (("min_days", 90), ("max_days", 97))
+    )
+    if own and type(least) is int and type(most) is int and most < least:
+        yield Fault(
+            key=(*key, own[0]),
+            predicate=f"makes no band: max_days ({most}) is below min_days ({least})",
+            mend="set the camera's max_days to its min_days or more",
         )
 
 

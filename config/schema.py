@@ -332,6 +332,9 @@ class Camera(_Table):
     profile: Text = "main"
     audio: bool = False
     expose: bool = True
+    #: A band of its own; None: that of ``retention``.
+    min_days: Annotated[int, Field(ge=MIN_DAYS_FLOOR, le=3650)] | None = None
+    max_days: Annotated[int, Field(le=3650)] | None = None
     archive: Archive = Archive()
 
 

@@ -123,6 +123,14 @@ def test_the_commented_platform_of_the_example_is_right(tmp_path: Path) -> None:
 ONE_FAULT = [
     ("min_days = 90", "min_days = 60", 7, "retention.min_days", "is 60, below the 90", "90 or more"),
     ("max_days = 97", "max_days = 80", 8, "retention.max_days", "(80) is below min_days (90)", "set"),
+    (
+        'id = "yard"', 'id = "yard"\nmin_days = 89', 20, "camera[yard].min_days",
+        "is 89, below the 90", "90 or more",
+    ),
+    (
+        'id = "yard"', 'id = "yard"\nmin_days = 180', 20, "camera[yard].min_days",
+        "(97) is below min_days (180)", "max_days",
+    ),
     ("max_days", "max_dayz", 8, "retention.max_dayz", "is no setting", "did you mean max_days?"),
     ("[metrics]", "[metric]", 33, "metric", "is no setting", "did you mean metrics?"),
     (
