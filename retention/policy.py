@@ -59,6 +59,7 @@ class Candidate:
     size_bytes: int
     is_time_known: bool  # recorded on trusted time, or re-timed since
     offset_us: int = 0  # contained in the instants, not in the file's name
+    epoch: int = 0  # of an unknown time: what its instants will be moved with
 
 
 class Shelf(Protocol):

@@ -14,22 +14,21 @@ from typing import Any
 from retention.index.read import Index
 from retention.policy import Candidate
 
-# ruff: noqa: S608 - statements are put together from constants of this module only
-
 BATCH_ROWS = 200
-#: Recorded on trusted time, or re-timed since.
-_IS_TIME_KNOWN = (
-    "EXISTS (SELECT 1 FROM run WHERE run.run = segment.run AND run.offset_us IS NOT NULL)"
-)
+# Known is what was recorded on trusted time, or re-timed since.
 _CHOICE = (
-    "SELECT camera, number, volume, start_us, end_us, size_bytes, offset_us,"
-    f" {_IS_TIME_KNOWN} FROM segment WHERE camera = ? AND {{place}}"
+    "SELECT segment.camera, number, volume, segment.start_us, end_us, size_bytes,"
+    " segment.offset_us, run.offset_us IS NOT NULL,"
+    " CASE WHEN run.offset_us IS NULL THEN coalesce(run.epoch, 0) ELSE 0 END"
+    " FROM segment LEFT JOIN run USING (run) WHERE segment.camera = ? AND {place}"
     " AND state = 'sealed' AND volume IN (SELECT value FROM json_each(?))"
     " AND NOT EXISTS (SELECT 1 FROM doomed WHERE doomed.camera = segment.camera"
     " AND doomed.number = segment.number) ORDER BY {order} LIMIT ?"
 )
 BY_KEY = _CHOICE.partition(" AND state")[0].format(place="number = ?") + " AND state = 'sealed'"
-BY_TIME = _CHOICE.format(place="(start_us, number) > (?, ?)", order="start_us, number")
+BY_TIME = _CHOICE.format(
+    place="(segment.start_us, number) > (?, ?)", order="segment.start_us, number"
+)
 BY_NUMBER = _CHOICE.format(place="number > ?", order="number")
 
 _Place = tuple[int, ...]
@@ -108,4 +107,5 @@ def candidate_of(row: tuple[Any, ...]) -> Candidate:
         size_bytes=row[5],
         offset_us=row[6],
         is_time_known=bool(row[7]),
+        epoch=row[8],
     )

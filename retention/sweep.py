@@ -174,8 +174,8 @@ class Sweep:
                 disks = self._disks()
                 self._hand_out(disks)
                 found = self._plan(disks, now_us, trusted_us, rules, bytes_per_s)
-                for camera, reason, batch in _batches(found):
-                    self._bury(camera, reason, batch, now_us, trusted_us)
+                for reason, batch in _batches(found):
+                    self._bury(reason, batch, now_us, trusted_us)
                 self._hand_out(disks)
             except BaseException:
                 self._is_resumed = False
@@ -289,13 +289,9 @@ class Sweep:
     # Burying ---------------------------------------------------------------------------------
 
     def _bury(
-        self,
-        camera: str,
-        reason: Reason,
-        batch: Sequence[Candidate],
-        now_us: int,
-        trusted_us: int | None,
+        self, reason: Reason, batch: Sequence[Candidate], now_us: int, trusted_us: int | None
     ) -> None:
+        camera = batch[0].camera
         keys = [(segment.camera, segment.number) for segment in batch]
         self._submit(lambda connection: _mark(connection, keys))  # K1
         if not self._reader.read(
@@ -418,14 +414,15 @@ def _is_old(made_us: int, now_us: int) -> bool:
     return not made_us <= now_us < made_us + SHELF_US
 
 
-def _batches(found: Plan) -> Iterator[tuple[str, Reason, list[Candidate]]]:
-    """By camera and reason, in the order decided, none longer than a tombstone may be."""
-    grouped: dict[tuple[str, Reason], list[Candidate]] = {}
+def _batches(found: Plan) -> Iterator[tuple[Reason, list[Candidate]]]:
+    """What one tombstone each tells: of one camera, reason and epoch, and not too much."""
+    grouped: dict[tuple[str, Reason, int], list[Candidate]] = {}
     for deletion in found.deletions:
-        grouped.setdefault((deletion.segment.camera, deletion.reason), []).append(deletion.segment)
-    for (camera, reason), segments in grouped.items():
+        one = deletion.segment
+        grouped.setdefault((one.camera, deletion.reason, one.epoch), []).append(one)
+    for (_, reason, _), segments in grouped.items():
         for at in range(0, len(segments), SEGMENTS_MAX):
-            yield camera, reason, segments[at : at + SEGMENTS_MAX]
+            yield reason, segments[at : at + SEGMENTS_MAX]
 
 
 def _deletable(

@@ -1,7 +1,8 @@
 """Tombstones: what is told of segments before policy takes them away. Shell (SQL only).
 
 A tombstone (journal kind ``deletion``) tells ``camera``, ``reason`` (``retention.policy.Reason``),
-``spans`` (what is missing from now on), ``segments``, ``bytes`` and ``pieces``: rows of segments
+``spans`` (what is missing from now on), ``epoch`` (of an unknown time, that the spans are moved
+with once it is known; else 0), ``segments``, ``bytes`` and ``pieces``: rows of segments
 that stand next to one another in one checkpoint, each with its numbers as rising ranges and the
 links before and after them, hex, so that the chain is walked past them (``retention.chain``). From
 then on a file of such a number is no footage any more, wherever it turns up.
@@ -61,6 +62,7 @@ def tombstone(
         "camera": segments[0].camera,
         "reason": reason.value,
         "pieces": [piece.to_json() for piece in pieces],
+        "epoch": segments[0].epoch,
         "spans": [[span.start_us, max(span.end_us, span.start_us + 1)] for span in spans],
         "segments": len(segments),
         "bytes": sum(segment.size_bytes for segment in segments),

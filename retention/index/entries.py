@@ -261,18 +261,25 @@ def _deletion(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
             _compact(data["pieces"]),
         ),
     )
+    epoch = data.get("epoch", 0)
+    by_us = _offset_us(connection, epoch)
     for start_us, end_us in spans:
-        _extend_gap(connection, camera, start_us, end_us, cause)
+        _extend_gap(connection, camera, start_us + by_us, end_us + by_us, cause, epoch)
 
 
 def _extend_gap(
-    connection: sqlite3.Connection, camera: str, start_us: int, end_us: int, cause: GapCause
+    connection: sqlite3.Connection,
+    camera: str,
+    start_us: int,
+    end_us: int,
+    cause: GapCause,
+    epoch: int,
 ) -> None:
     """Deletions go forward in time: one row grows rather than one coming about each minute."""
     before = connection.execute(
         "SELECT start_us, end_us FROM gap WHERE camera = ? AND start_us <= ? AND cause = ?"
-        " ORDER BY start_us DESC LIMIT 1",
-        (camera, start_us, cause.value),
+        " AND start_epoch = ? AND end_epoch = ? ORDER BY start_us DESC LIMIT 1",
+        (camera, start_us, cause.value, epoch, epoch),
     ).fetchone()
     if before is not None and before[1] is not None and start_us - before[1] < GAP_MIN_US:
         connection.execute(
@@ -281,10 +288,10 @@ def _extend_gap(
         )
     else:
         connection.execute(
-            "INSERT INTO gap (camera, start_us, end_us, cause, detail) VALUES (?, ?, ?, ?, '')"
-            " ON CONFLICT DO UPDATE SET"
+            "INSERT INTO gap (camera, start_us, end_us, cause, detail, start_epoch, end_epoch)"
+            " VALUES (?, ?, ?, ?, '', ?, ?) ON CONFLICT DO UPDATE SET"
             " end_us = max(end_us, excluded.end_us), cause = excluded.cause",
-            (camera, start_us, end_us, cause.value),
+            (camera, start_us, end_us, cause.value, epoch, epoch),
         )
 
 
