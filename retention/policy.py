@@ -94,8 +94,9 @@ class Room:
 
     @property
     def left_bytes(self) -> int:
-        """What can be recorded to it, once what is under way is done."""
-        return max(0, self.free_bytes - self.reserve_bytes) + self.under_way_bytes
+        """What can be recorded to it, once what is under way is done; below zero where other
+        files have eaten into the reserve."""
+        return self.free_bytes - self.reserve_bytes + self.under_way_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +293,7 @@ class _Need:
         )
 
     def is_met(self, turn: _Turn) -> bool:
-        left_bytes = sum(self._left_bytes(room, turn) for room in self.rooms)
+        left_bytes = sum(max(0, self._left_bytes(room, turn)) for room in self.rooms)
         return not self.is_felt(turn) and left_bytes >= self._end_bytes()
 
     def _left_bytes(self, room: Room, turn: _Turn) -> int:

@@ -14,7 +14,8 @@ from typing import Any
 from retention.index.read import Index
 from retention.policy import Candidate
 
-BATCH_ROWS = 200
+#: Rows of the first read and of the longest: often nothing is due.
+FIRST_ROWS, ROWS_MAX = 4, 256
 # Known is what was recorded on trusted time, or re-timed since.
 _CHOICE = (
     "SELECT segment.camera, number, volume, segment.start_us, end_us, size_bytes,"
@@ -63,9 +64,9 @@ class IndexShelf:
         front = self._fronts.get((statement, camera))
         if front is not None and front > place:
             place = front
-        is_first = True
+        is_first, count = True, FIRST_ROWS
         while True:
-            arguments = (camera, *place, self._volumes, BATCH_ROWS)
+            arguments = (camera, *place, self._volumes, count)
             found = self._rows(statement, arguments)
             if is_first and found:
                 is_first = False
@@ -73,9 +74,9 @@ class IndexShelf:
             for one in found:
                 if (one.camera, one.number) not in self._left_out:
                     yield one
-            if len(found) < BATCH_ROWS:
+            if len(found) < count:
                 return
-            place = place_of(found[-1])
+            place, count = place_of(found[-1]), min(4 * count, ROWS_MAX)
 
     def _rows(self, statement: str, arguments: tuple[Any, ...]) -> list[Candidate]:
         return self._index.read(

@@ -294,9 +294,8 @@ class Sweep:
         camera = batch[0].camera
         keys = [(segment.camera, segment.number) for segment in batch]
         self._submit(lambda connection: _mark(connection, keys))  # K1
-        if not self._reader.read(
-            lambda connection: _are_chained(connection, camera, [number for _, number in keys])
-        ):
+        newest = max(number for _, number in keys)
+        if self._reader.read(lambda connection: _last_chained(connection, camera)) < newest:
             self._checkpoints.make(now_us, [camera])
 
         def decide(
@@ -438,11 +437,10 @@ def _deletable(
     return kept
 
 
-def _are_chained(connection: sqlite3.Connection, camera: str, numbers: Sequence[int]) -> bool:
-    pieces = pieces_of(connection, camera, numbers)
-    return sum(last - first + 1 for piece in pieces for first, last in piece.numbers) == len(
-        numbers
-    )
+def _last_chained(connection: sqlite3.Connection, camera: str) -> int:
+    statement = "SELECT max(last_number) FROM checkpoint WHERE camera = ?"
+    found = connection.execute(statement, (camera,)).fetchone()[0]
+    return -1 if found is None else int(found)
 
 
 def _mark(connection: sqlite3.Connection, keys: Sequence[_Key]) -> None:

@@ -26,6 +26,7 @@ from retention.timeline import union
 SEGMENTS_MAX = 500
 
 _PIECES = "SELECT seq, pieces FROM tombstone WHERE camera = ? AND seq > ? ORDER BY seq"
+_NEWEST_PIECES = "SELECT pieces FROM tombstone WHERE camera = ? ORDER BY seq DESC"
 _DIGESTS = (
     "SELECT number, digest FROM segment WHERE camera = ? AND number >= ? AND number <= ?"
     " AND state = 'sealed' AND length(digest) = 32 ORDER BY number"
@@ -77,13 +78,11 @@ def pieces_of(connection: sqlite3.Connection, camera: str, numbers: Iterable[int
     """
     wanted = set(numbers)
     pieces: list[Piece] = []
-    stones: dict[int, Piece] | None = None
+    stones = _Earlier(connection, camera)
     for row in _checkpoints_of(connection, camera, wanted):
         mine = {number for number in numbers_in(row.numbers) if number in wanted}
         if not mine:
             continue
-        if stones is None:
-            stones = _earlier(connection, camera)
         pieces += _pieces_in(connection, row, mine, stones) or []
         wanted -= mine
         if not wanted:
@@ -109,7 +108,7 @@ def _pieces_in(
     connection: sqlite3.Connection,
     row: rows.CheckpointRow,
     mine: set[int],
-    stones: dict[int, Piece],
+    stones: _Earlier,
 ) -> list[Piece] | None:
     """Walk one checkpoint; None where it cannot be walked, or does not end where it says."""
     first = min(first for first, _ in row.numbers)
@@ -130,24 +129,33 @@ def _pieces_in(
                 begin = begin if taken else at
                 taken.append(number)
             at = link(at, number, digests[number])
-        elif number in stones and stones[number].before == at:
-            at = stones[number].after
-            passed.update(numbers_in(stones[number].numbers))
         else:
-            return None
+            stone = stones.beginning_with(number)
+            if stone is None or stone.before != at:
+                return None
+            at = stone.after
+            passed.update(numbers_in(stone.numbers))
     if taken:
         pieces.append(Piece(numbers=ranges_of(taken), before=begin, after=at))
     return pieces if at == row.after else None
 
 
-def _earlier(connection: sqlite3.Connection, camera: str) -> dict[int, Piece]:
-    """What went before, by the first number of each piece."""
-    found = {}
-    for _, text in connection.execute(_PIECES, (camera, 0)):
-        for document in json.loads(text):
-            piece = Piece.from_json(document)
-            found[piece.numbers[0][0]] = piece
-    return found
+class _Earlier:
+    """What went of a camera before; read from the newest on, as far as it is asked for."""
+
+    def __init__(self, connection: sqlite3.Connection, camera: str) -> None:
+        self._texts = connection.execute(_NEWEST_PIECES, (camera,))
+        self._known: dict[int, Piece] = {}  # by first number
+
+    def beginning_with(self, number: int) -> Piece | None:
+        while number not in self._known:
+            row = self._texts.fetchone()
+            if row is None:
+                return None
+            for document in json.loads(row[0]):
+                piece = Piece.from_json(document)
+                self._known[piece.numbers[0][0]] = piece
+        return self._known[number]
 
 
 class Tombstones:

@@ -315,6 +315,11 @@ def test_a_volume_that_is_away_has_no_room() -> None:
     assert World([segment(1, 80)], rooms=[room("b", is_writable=False)]).plan() == Plan()
 
 
+def test_a_reserve_that_others_have_eaten_into_is_given_back_first() -> None:
+    found = World([segment(n, 95) for n in range(100)], rooms=[room("a", -50)]).plan()
+    assert sum(one.segment.size_bytes for one in found.deletions) > (50 + 1_000 / 16) * MB
+
+
 def test_a_full_volume_gets_so_much_that_it_heals() -> None:
     full = replace(room("a", 0), heal_bytes=200 * MB)
     found = World([segment(n, 95) for n in range(100)], rooms=[full]).plan()
