@@ -13,7 +13,7 @@ import random
 import secrets
 import signal
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -28,10 +28,12 @@ from retention.audit_chain import Action
 from retention.clock import Clock, SystemClock
 from retention.endpoint import Endpoint, Health
 from uplink.agent import Agent, AgentSettings
+from uplink.assembly import answering
 from uplink.desk import Desk, Surroundings
 from uplink.guard import Guard
 from uplink.handlers import Handlers
 from uplink.interface import LinkWatch
+from uplink.message_metrics import MessageMetrics
 from uplink.metrics import UplinkMetrics
 from uplink.ports import Bodies, Heartbeat, Sending
 from uplink.registration import RegistrationSettings, Server
@@ -92,6 +94,8 @@ class Uplink:
         self._sockets: dict[Place, SipSocket] = {}
         self._resolver = Resolver()
         self._around: Surroundings | None = None
+        self._message_metrics = MessageMetrics(self.metrics.registry)
+        self._parts = AsyncExitStack()
 
     async def run(self) -> None:
         self._stopping, self._reloading = asyncio.Event(), asyncio.Event()
@@ -128,7 +132,7 @@ class Uplink:
             try:
                 await self._serve()
             finally:
-                await self._leave(list(self._stations))
+                await self._leave()
             audit.record(Action.SERVICE_STOPPED, subject="uplink")
         log.info("uplink_stopped")
 
@@ -162,22 +166,42 @@ class Uplink:
         await self._apply(fresh)
 
     async def _apply(self, settings: Settings) -> None:
-        """Ends platforms that are gone or changed, begins new and changed ones."""
-        wanted = {platform.name: platform for platform in settings.platform}
-        changed = [
-            name for name, station in self._stations.items() if wanted.get(name) != station.settings
-        ]
-        await self._leave(changed)
+        """Puts settings in force. What platforms see of the site is made from all of them, so a
+        change of any part that concerns us has every platform registered anew."""
+        if settings.platform != self._settings.platform or not self._is_same_site(settings):
+            await self._leave()
         self._settings = settings
-        self._refused = {}
-        for name, platform in wanted.items():
-            if name not in self._stations:
+        if not self._stations and settings.platform:
+            await self._parts.enter_async_context(self._answering())
+            self._refused = {}
+            for platform in settings.platform:
                 self._begin(platform)
-        self._close_sockets()
-        await self._resolve()
-        self._look()
+            await self._resolve()
+            self._look()
         self.metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
         log.info("settings_in_force", extra={"platforms": len(self._stations)})
+
+    def _is_same_site(self, settings: Settings) -> bool:
+        return all(
+            getattr(settings, key) == getattr(self._settings, key)
+            for key in ("site", "camera", "storage", "metrics")
+        )
+
+    def _answering(self) -> AbstractAsyncContextManager[None]:
+        assert self._around is not None
+        return answering(
+            self._settings,
+            self,
+            self.handlers,
+            self._message_metrics,
+            self._around.jobs,
+            self._clock,
+            self._local_host,
+        )
+
+    def _local_host(self, platform: str) -> str:
+        station = self._stations.get(platform)
+        return "" if station is None else station.socket.reach.host
 
     def _begin(self, platform: Platform) -> None:
         try:
@@ -217,7 +241,6 @@ class Uplink:
         )
         known = self._sockets.get(place)
         if known is not None:
-            known.set_tcp(with_tcp=with_tcp)
             return known
         made = SipSocket(
             place,
@@ -231,9 +254,9 @@ class Uplink:
         self._sockets[place] = made
         return made
 
-    async def _leave(self, names: list[str]) -> None:
-        """Un-registers, waits briefly, and forgets."""
-        leaving = [self._stations[name] for name in names]
+    async def _leave(self) -> None:
+        """Un-registers everywhere, waits briefly, and forgets."""
+        leaving = list(self._stations.values())
         for station in leaving:
             station.desk.stop()
         try:
@@ -244,14 +267,11 @@ class Uplink:
             log.warning("platform_did_not_answer_leaving")
         for station in leaving:
             station.desk.close()
-            del self._stations[station.desk.name]
-        self._close_sockets()
-
-    def _close_sockets(self) -> None:
-        used = {station.socket.place for station in self._stations.values()}
-        for place in [place for place in self._sockets if place not in used]:
-            self._sockets.pop(place).close()
-        self._allow()
+        self._stations.clear()
+        for socket in self._sockets.values():
+            socket.close()
+        self._sockets.clear()
+        await self._parts.aclose()
 
     # Hosts -----------------------------------------------------------------------------------
 

@@ -113,12 +113,6 @@ class SipSocket:
     def connections(self) -> int:
         return len(self._incoming) + len(self._outgoing)
 
-    def set_tcp(self, *, with_tcp: bool) -> None:
-        """Whether TCP is listened on too; the sockets are opened anew by the next look."""
-        if with_tcp != self._with_tcp:
-            self._with_tcp = with_tcp
-            self.close()
-
     def look(self) -> bool:
         """Looks at the interface again; True if it is usable and something has changed.
 

@@ -37,7 +37,7 @@ class DecodeTimes:
         a picture is decoded after it is shown. The very first one is decoded at time 0: GStreamer's
         qtdemux takes the edit list from there.
         """
-        missing = _depth(self.waiting, shown) - len(self.waiting)
+        missing = reorder_depth(self.waiting, shown) - len(self.waiting)
         step = _step(self.least)
         heap = [*self.waiting, *range(self.least, self.least + missing * step, step)]
         heapify(heap)
@@ -56,7 +56,7 @@ def _step(decode: int) -> int:
     return VIDEO_LEAD_STEP if decode < VIDEO_LEAD else 1
 
 
-def _depth(waiting: Sequence[int], shown: Sequence[int]) -> int:
+def reorder_depth(waiting: Sequence[int], shown: Sequence[int]) -> int:
     """The most pictures that come before one and are shown after it, at most ``MAX_DEPTH``."""
     latest = sorted(waiting)
     depth = len(waiting)

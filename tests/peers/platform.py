@@ -169,9 +169,18 @@ class PlatformPeer:
             self._udp.sendto(data, self.peer.address)
 
     def ask(self, request: Request, timeout_s: float = 10.0) -> Response:
-        """Sends, and waits for the final answer."""
-        self.send(request.serialize())
-        return self.wait(f"an answer to {request.method}", lambda: self._final(request), timeout_s)
+        """Sends, over UDP every half second, and waits for the final answer."""
+        resend_s = 0.0
+
+        def probe() -> Response | None:
+            nonlocal resend_s
+            is_due = time.monotonic() >= resend_s
+            if is_due and (not resend_s or self.peer is None or self.peer.connection is None):
+                self.send(request.serialize())
+                resend_s = time.monotonic() + 0.5
+            return self._final(request)
+
+        return self.wait(f"an answer to {request.method}", probe, timeout_s)
 
     def _final(self, request: Request) -> Response | None:
         for response in list(self.responses):

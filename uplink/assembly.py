@@ -1,0 +1,74 @@
+"""The parts that answer platforms, built from the settings, connected to the user agent. Shell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from config.schema import Settings
+from retention.clock import Clock
+from uplink.alarm_desk import AlarmDesk
+from uplink.edge_state import EdgeState
+from uplink.handlers import Handlers
+from uplink.message_metrics import MessageMetrics
+from uplink.messages import Messages
+from uplink.orders import Orders
+from uplink.ports import UserAgent
+from uplink.records import Records
+from uplink.site import device_for
+from uplink.snapshots import Snapshots
+
+#: Of the state folder: what the uplink keeps for itself.
+FOLDER = "uplink"
+
+
+@asynccontextmanager
+async def answering(
+    settings: Settings,
+    agent: UserAgent,
+    handlers: Handlers,
+    metrics: MessageMetrics,
+    jobs: asyncio.TaskGroup,
+    clock: Clock,
+    local_host: Callable[[str], str],
+) -> AsyncIterator[None]:
+    """Puts the parts into ``handlers`` for as long as the block lasts.
+
+    Args:
+        local_host: our address on the reserved interface towards a platform.
+    """
+    state_dir = settings.storage.state_dir
+    devices = {one.name: device_for(settings, one) for one in settings.platform}
+    edge = EdgeState(settings.metrics.bind)
+    desk = AlarmDesk(devices, state_dir / FOLDER, clock, metrics)
+    await asyncio.to_thread(desk.load)
+    await edge.poll()  # what the first query asks for is known before it comes
+    records = Records(state_dir / "index.db", settings.storage.volumes, clock)
+    try:
+        async with (
+            Orders(state_dir) as orders,
+            Snapshots(orders, clock, metrics, source=local_host) as snapshots,
+        ):
+            messages = Messages(
+                devices,
+                clock=clock,
+                state=lambda: edge.state,
+                records=records,
+                orders=orders,
+                desk=desk,
+                snapshots=snapshots,
+                metrics=metrics,
+            )
+            messages.connect(agent)
+            handlers.messages = handlers.subscriptions = messages
+            handlers.observers.append(messages)
+            tasks = [jobs.create_task(edge.run()), jobs.create_task(messages.serve())]
+            try:
+                yield
+            finally:
+                handlers.observers.remove(messages)
+                for task in tasks:
+                    task.cancel()
+    finally:
+        await asyncio.to_thread(records.close)
