@@ -75,6 +75,19 @@ def is_sound(verdicts: list[Verdict]) -> bool:
     return all(verdict.is_sound for verdict in verdicts)
 
 
+def prune_logs(audit: AuditLog, state_dir: Path, keep_days: int, trusted_us: int) -> None:
+    """Remove what is older than it must be kept from edge's log and the commands'; the other
+    services see to their own.
+
+    Raises:
+        AuditUnavailable, AuditDamaged: a log stays as it is.
+    """
+    audit.prune(keep_days, trusted_us).result(RECORD_TIMEOUT_S)
+    if "cli" in services(state_dir):
+        with AuditLog(state_dir, "cli", SystemClock(), wait_s=CLI_WAIT_S) as commands:
+            commands.prune(keep_days, trusted_us).result(RECORD_TIMEOUT_S)
+
+
 def record_changes(audit: AuditLog, path: Path, old: Settings, new: Settings) -> None:
     """Settings came into force; nothing if none of them changed."""
     lines = changes(old, new)

@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -23,10 +24,11 @@ from typing import Any
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from config import log as logging_setup
+from config.errors import XueliangError
 from config.load import ConfigError, load
 from config.schema import Settings
 from edge import control
-from edge.auditing import ANCHOR_S, Anchors, is_sound, record_changes, verify_all
+from edge.auditing import ANCHOR_S, Anchors, is_sound, prune_logs, record_changes, verify_all
 from edge.camera.onvif_service import OnvifService
 from edge.camera.pool import CameraPool
 from edge.cameras import Cameras
@@ -42,7 +44,7 @@ from edge.status import completeness_of, index_path, open_store
 from edge.tap import TapServer
 from edge.view import View
 from retention.audit import AuditLog, AuditUnavailable
-from retention.audit_chain import Action, printable
+from retention.audit_chain import Action, Head, Outcome, printable
 from retention.checkpoints import Checkpoints
 from retention.clock import SystemClock, boot_id
 from retention.endpoint import Endpoint
@@ -226,7 +228,7 @@ class _Edge:
             )
             stack.callback(endpoint.close)
             self._checkpoints = Checkpoints(opened.index, opened.ledger, opened.is_final)
-            desk = HoldDesk(
+            self._desk = desk = HoldDesk(
                 index=opened.index,
                 ledger=opened.ledger,
                 volumes=opened.volumes,
@@ -320,6 +322,7 @@ class _Edge:
         jobs.add_job(self._reconcile, args=[opened, self._view])
         jobs.add_job(self._checkpoint_all, "interval", seconds=CHECKPOINT_S)
         jobs.add_job(self._checkpoint_all)
+        jobs.add_job(self._end_terms, "interval", hours=1)
         jobs.add_job(self._measure_holds, "interval", hours=1)
         jobs.add_job(self._measure_holds)
         jobs.add_job(self._check_nightly, "interval", seconds=LOOK_S)
@@ -352,11 +355,26 @@ class _Edge:
         if self._cameras is not None:
             self._cameras.time_untrusted()
 
+    async def _end_terms(self) -> None:
+        """What ends by its age does so on trusted time: holds by their term, old audit logs."""
+        due_us = self._time.due_us()
+        if due_us is None:
+            return
+        storage, keep_days = self._settings.storage, self._settings.retention.audit_days
+        try:
+            if await asyncio.to_thread(self._desk.expire, due_us):
+                self._jobs.add_job(self._measure_holds)
+            await asyncio.to_thread(prune_logs, self.audit, storage.state_dir, keep_days, due_us)
+        except (XueliangError, TimeoutError) as error:  # counted, and tried again
+            self._metrics.swallowed_errors.labels("terms").inc()
+            log.error("terms_not_ended", extra={"error": str(error)})
+
     async def _measure_holds(self) -> None:
         assert self._view is not None
         try:
             path = index_path(self._settings)
-            self._view.survey.held = await asyncio.to_thread(figures, path, None)
+            due_us = self._time.due_us()
+            self._view.survey.held = await asyncio.to_thread(figures, path, due_us)
         except IndexUnavailable as error:  # counted, and tried again
             self._metrics.swallowed_errors.labels("holds").inc()
             log.warning("holds_not_measured", extra={"error": error.sentence()})
@@ -448,10 +466,25 @@ class _Edge:
         who, shown_us = printable(str(arguments.get("by"))), arguments.get("utc_us")
         if type(shown_us) is not int:
             raise ConfirmationRefused("no time was given to confirm")
-        judgement = self._time.confirm(who, shown_us)
-        self.audit.record(Action.TIME_CONFIRMED, actor=who, subject="host clock", shown_us=shown_us)
+        begun = self._put_confirmation(who, shown_us, Outcome.BEGUN)
+        await asyncio.wrap_future(begun)  # footage may go by its age from then on
+        try:
+            judgement = self._time.confirm(who, shown_us)
+        except ConfirmationRefused:
+            self._put_confirmation(who, shown_us, Outcome.REFUSED)
+            raise
+        self._put_confirmation(who, shown_us, Outcome.DONE)
         await self._look_at_clocks()
         return {"trusted": judgement.is_trusted, "code": judgement.code.value}
+
+    def _put_confirmation(self, who: str, shown_us: int, outcome: Outcome) -> Future[Head]:
+        return self.audit.record(
+            Action.TIME_CONFIRMED,
+            actor=who,
+            subject="host clock",
+            outcome=outcome,
+            shown_us=shown_us,
+        )
 
     async def _exported(self, arguments: dict[str, Any]) -> Any:
         """A command has exported: edge only counts it."""

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from config.errors import Retry
 from config.schema import Settings
-from retention.audit import AuditLog
+from retention.audit import AuditLog, AuditUnavailable
 from retention.audit_chain import Action, Outcome
 from retention.clock import Clock
 from retention.holds import (
@@ -189,9 +189,13 @@ class HoldDesk:
         outcome: Outcome,
         facts: dict[str, Any],
     ) -> None:
-        self._audit.record(
+        future = self._audit.record(
             action, subject=f"hold:{hold_id}", actor=actor, outcome=outcome, **facts
-        ).result(AUDIT_TIMEOUT_S)
+        )
+        try:
+            future.result(AUDIT_TIMEOUT_S)
+        except TimeoutError:
+            raise AuditUnavailable("the audit log does not answer", retry=Retry.LATER) from None
 
     def _check_camera(self, camera: str) -> None:
         known = {one.id for one in self._settings().camera}
