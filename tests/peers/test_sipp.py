@@ -179,10 +179,14 @@ def test_a_platform_that_forgets_and_one_that_dies(tmp_path: Path, transport: Tr
         wait_for("forgotten twice", lambda: metric(box, lost) >= 2)
         assert first.counts()["failed"] == 0, first.errors
         first.stop()
-        wait_for("offline", lambda: not box.platform()["registered"])
+        wait_for("silence", lambda: "keepalive" in box.platform()["trouble"])
+        assert box.metrics()['nvr_gb28181_registered{platform="police"}'] == 0
+        assert not box.health()["healthy"]
         with second:
             box.wait_registered()
             second.wait_successful(2)
+        changes = [one["detail"] for one in box.audit() if one["action"] == "platform_state"]
+        assert {"what": "offline", "why": "lost"} in changes
 
 
 def metric(box: UplinkBox, name: str) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,31 +125,6 @@ def test_no_call_is_left_without_an_answer(box: UplinkBox, peer: PlatformPeer) -
     assert box.platform()["calls"] == 0
 
 
-def test_forgotten_it_registers_at_once(box: UplinkBox, peer: PlatformPeer) -> None:
-    """403 to a keepalive (gb28181.md 0.6)."""
-    had = peer.counts["registered"]
-    peer.registered.clear()
-    wait_for("registered anew", lambda: peer.counts["registered"] > had)
-    peer.wait_keepalive()
-    assert "lost" in box.troubles()
-
-
-def test_lost_and_found(box: UplinkBox, peer: PlatformPeer) -> None:
-    """Silence, then refusal, then a platform that is kind again."""
-    peer.mood = "silent"
-    wait_for("offline", lambda: not box.platform()["registered"])
-    metrics = box.metrics()
-    assert metrics['nvr_gb28181_registered{platform="police"}'] == 0
-    assert not box.health()["healthy"]
-    peer.mood = "busy"
-    wait_for("refused", lambda: "503" in box.platform()["trouble"])
-    peer.mood = "kind"
-    box.wait_registered()
-    assert "keepalive" in box.troubles()
-    outcome = [one["detail"] for one in box.audit() if one["action"] == "platform_state"]
-    assert {"what": "offline", "why": "keepalive"} in outcome
-
-
 def test_strangers_are_dropped_unread(box: UplinkBox, peer: PlatformPeer) -> None:
     """Over UDP and TCP, before a byte is parsed, and counted."""
     (platform,) = box.platforms
@@ -198,9 +172,8 @@ def test_leaving_unregisters(box: UplinkBox, peer: PlatformPeer) -> None:
     assert box.audit()[-1]["action"] == "service_stopped"
 
 
-@pytest.mark.parametrize(("algorithm", "qop"), [("SHA-256", True), ("MD5", False)])
-def test_other_challenges(tmp_path: Path, algorithm: str, qop: bool) -> None:
-    with PlatformPeer(algorithm=algorithm, qop=qop) as peer:
+def test_a_challenge_of_sha_256_and_another_edition(tmp_path: Path) -> None:
+    with PlatformPeer(algorithm="SHA-256") as peer:
         platform = BoxPlatform(server=f"127.0.0.1:{peer.port}", edition="2016")
         with UplinkBox(folder=tmp_path, platforms=[platform]) as box:
             box.wait_registered()
@@ -299,15 +272,3 @@ def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
             reasons = box.health()["reasons"]
             assert set(reasons) == {"nowhere", "wrong"}
             assert "not-the-one" not in box.log
-
-
-def test_killed_it_leaves_nothing_open(tmp_path: Path) -> None:
-    with PlatformPeer() as peer:
-        platform = BoxPlatform(server=f"127.0.0.1:{peer.port}", transport="tcp")
-        with UplinkBox(folder=tmp_path, platforms=[platform]) as box:
-            box.wait_registered()
-            assert box.process is not None
-            box.process.send_signal(signal.SIGKILL)
-            box.process.wait()
-            box.start()
-            box.wait_registered()
