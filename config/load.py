@@ -34,6 +34,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "site": schema.Site,
     "storage": schema.Storage,
     "retention": schema.Retention,
+    "evidence": schema.Evidence,
     "camera": schema.Camera,
     "platform": schema.Platform,
     "console": schema.Console,

@@ -146,6 +146,26 @@ def _rtsp(value: Any) -> str:
     return text
 
 
+def _witness(value: Any) -> str:
+    text = _text(value)
+    example = 'write it as in "https://witness.example/heads", or leave it empty'
+    if not text:
+        return text
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise refusal("is no web address", example) from None
+    if "@" in url.netloc:
+        raise refusal("holds credentials", "take them out: statements are public and signed")
+    clean = len(text) <= URL_CHARS_MAX and text.isascii() and text.isprintable() and " " not in text
+    if not clean or url.scheme not in ("http", "https") or not is_host(url.hostname or ""):
+        raise refusal("is no web address", example)
+    if port == 0 or url.fragment:
+        raise refusal("is no address to send to", example)
+    return text
+
+
 def _timezone(value: Any) -> str:
     text = _text(value)
     try:
@@ -200,6 +220,7 @@ Size = Annotated[int, PlainValidator(_size)]
 BufferSize = Annotated[int, PlainValidator(_buffer)]
 AbsolutePath = Annotated[Path, PlainValidator(_path)]
 RtspUrl = Annotated[str, PlainValidator(_rtsp)]
+WitnessUrl = Annotated[str, PlainValidator(_witness)]
 TimeZone = Annotated[str, PlainValidator(_timezone)]
 Bind = Annotated[Address, PlainValidator(_bind)]
 HostPort = Annotated[Address, PlainValidator(_parsed(Address.parse))]
@@ -285,6 +306,17 @@ class Retention(_Table):
     two_person_release: bool = True
     #: Audit records are kept so long; those of footage given to others three years at least.
     audit_days: Annotated[int, Field(ge=AUDIT_DAYS_FLOOR, le=36500)] = 1096
+
+
+class Evidence(_Table):
+    """How footage is proven to somebody who trusts nobody."""
+
+    #: Everything is reread within so many days.
+    scrub_days: Annotated[int, Field(ge=1, le=365)] = 30
+    #: Gets the heads of journal and chains, hourly; empty: nobody does.
+    witness_url: WitnessUrl = ""
+    #: PEM; who the witness's certificate is trusted by, if not the machine's own authorities.
+    witness_ca_file: AbsolutePath | None = None
 
 
 class Archive(_Table):
@@ -398,6 +430,7 @@ class Settings(_Table):
     site: Site
     storage: Storage
     retention: Retention = Retention()
+    evidence: Evidence = Evidence()
     camera: Annotated[tuple[Camera, ...], List] = ()
     platform: Annotated[tuple[Platform, ...], List] = ()
     console: Console = Console()

@@ -35,17 +35,17 @@ from edge.cameras import Cameras
 from edge.holds import HoldDesk, figures
 from edge.host_time import ConfirmationRefused, HostTime
 from edge.lock import state_lock
-from edge.metrics import EXPORT_RESULTS, EdgeMetrics, Snapshot
+from edge.metrics import EdgeMetrics, Snapshot
 from edge.night_results import newest as newest_check
 from edge.nightly import LOOK_S, Nightly
 from edge.orders import SOCKET_NAME as ORDERS_NAME
 from edge.orders import Orders
+from edge.proof import CHECKPOINT_S, Proof
 from edge.status import completeness_of, index_path, open_store
 from edge.tap import TapServer
 from edge.view import View
 from retention.audit import AuditLog, AuditUnavailable
 from retention.audit_chain import Action, Head, Outcome, printable
-from retention.checkpoints import Checkpoints
 from retention.clock import SystemClock, boot_id
 from retention.endpoint import Endpoint
 from retention.index.errors import IndexUnavailable
@@ -65,7 +65,6 @@ HOME_S = 5
 SURVEY_S = 300
 #: An hour's folder of one camera is compared each so often: 34,560 of 16 cameras and 90 days.
 RECONCILE_PAUSE_S = 0.2
-CHECKPOINT_S = 3600
 CLOCKS_S = 5
 #: Settings that a running edge cannot change.
 _FIXED = ("storage", "metrics")
@@ -227,7 +226,13 @@ class _Edge:
                 self._view.told,
             )
             stack.callback(endpoint.close)
-            self._checkpoints = Checkpoints(opened.index, opened.ledger, opened.is_final)
+            self._proof = Proof(
+                opened,
+                settings=lambda: self._settings,
+                metrics=self._metrics,
+                audit=self.audit,
+                clock=self._clock,
+            )
             self._desk = desk = HoldDesk(
                 index=opened.index,
                 ledger=opened.ledger,
@@ -240,8 +245,8 @@ class _Edge:
                 "ping": _ping,
                 "status": self._status,
                 "confirm_time": self._confirm_time,
-                "checkpoint": self._checkpoint,
-                "exported": self._exported,
+                "checkpoint": self._proof.checkpoint,
+                "exported": self._proof.exported,
                 "hold_add": lambda arguments: self._hold(desk.add, arguments),
                 "hold_release": lambda arguments: self._hold(desk.release, arguments),
             }
@@ -260,6 +265,8 @@ class _Edge:
             self._metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
             gc.freeze()  # what stands now stays: no collection looks at it again
             log.info("edge_started", extra={"cameras": len(settings.camera)})
+            self._proof.start()
+            stack.callback(self._proof.stop)
             self._jobs = self._schedule(opened)
             self._jobs.add_job(orders.go_home, "interval", seconds=HOME_S)
             stack.callback(self._jobs.shutdown, wait=False)
@@ -320,8 +327,8 @@ class _Edge:
         jobs.add_job(self._survey, args=[self._view])
         jobs.add_job(self._reconcile, "interval", hours=24, args=[opened, self._view])
         jobs.add_job(self._reconcile, args=[opened, self._view])
-        jobs.add_job(self._checkpoint_all, "interval", seconds=CHECKPOINT_S)
-        jobs.add_job(self._checkpoint_all)
+        jobs.add_job(self._proof.checkpoint_all, "interval", seconds=CHECKPOINT_S)
+        jobs.add_job(self._proof.checkpoint_all)
         jobs.add_job(self._end_terms, "interval", hours=1)
         jobs.add_job(self._measure_holds, "interval", hours=1)
         jobs.add_job(self._measure_holds)
@@ -443,14 +450,6 @@ class _Edge:
                     if figures.ratio is not None
                 }
 
-    async def _checkpoint_all(self) -> None:
-        try:
-            await asyncio.to_thread(self._checkpoints.make, self._clock.utc_us())
-            self._metrics.checkpoint_time.set(self._clock.utc_us() / US_PER_S)
-        except IndexUnavailable as error:  # counted, and tried again
-            self._metrics.swallowed_errors.labels("checkpoint").inc()
-            log.warning("checkpoint_failed", extra={"error": error.sentence()})
-
     # What others ask -------------------------------------------------------------------------
 
     def _snapshot(self) -> Snapshot:
@@ -485,21 +484,6 @@ class _Edge:
             outcome=outcome,
             shown_us=shown_us,
         )
-
-    async def _exported(self, arguments: dict[str, Any]) -> Any:
-        """A command has exported: edge only counts it."""
-        result = str(arguments.get("result"))
-        if result in EXPORT_RESULTS:
-            self._metrics.exports.labels(result).inc()
-            self._metrics.export_bytes.labels(result).inc(max(0, int(arguments.get("bytes", 0))))
-        return {}
-
-    async def _checkpoint(self, arguments: dict[str, Any]) -> Any:
-        """Chain what is sealed of one camera (``camera``) or of all; how many segments."""
-        camera = arguments.get("camera")
-        cameras = None if camera is None else [str(camera)]
-        now_us = self._clock.utc_us()
-        return {"segments": await asyncio.to_thread(self._checkpoints.make, now_us, cameras)}
 
     async def _hold(
         self, command: Callable[[dict[str, Any]], Any], arguments: dict[str, Any]

@@ -159,6 +159,12 @@ class EdgeMetrics:
         )
         self.exports = counter("nvr_export_total", "Signed exports", "result")
         self.export_bytes = counter("nvr_export_bytes_total", "Media handed out", "result")
+        self.segment_verify = counter(
+            "nvr_segment_verify_total", "Segments reread by the scrubber", "volume", "result"
+        )
+        self.witness_posts = counter(
+            "nvr_witness_posts_total", "Statements to the outside witness", "result"
+        )
         self.checkpoint_time = Gauge(
             "nvr_checkpoint_last_success_timestamp_seconds",
             "When the chain of segments was last brought up to date and signed",

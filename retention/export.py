@@ -32,7 +32,6 @@ from retention.export_verifier import FORMAT, MANIFEST, canonical, manifest_byte
 from retention.index import rows
 from retention.index.read import Index
 from retention.journal import Kind, key_id, parse_line, public_key_of
-from retention.layout import segment_path
 from retention.model import FragmentEntry, Gap, Segment, SegmentState
 from retention.mp4.boxes import SegmentCorrupt
 from retention.mp4.scan import Read, ScannedSegment, outline, scan
@@ -344,7 +343,7 @@ class _Writer:
                 f"the volume {segment.volume} that holds a part of the range is not there",
                 hint="mount it, or ask for a range without it",
             )
-        path = root / segment_path(segment.camera, segment.start_us, segment.number)
+        path = root / segment.path
         try:
             source = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:

@@ -6,7 +6,7 @@ Rows that are rebuilt or adopted come from here only, so that they are the same 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from retention.layout import SegmentName, parse_segment_path, segment_path
 from retention.model import Run, Segment, SegmentState
 from retention.mp4.boxes import SegmentCorrupt
 from retention.mp4.scan import Read, ScannedSegment, outline, scan
+from retention.segment_check import segment_faults
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,35 @@ def facts_at(root: Path, path: str, volume: str) -> FileFacts:
         return facts_of(
             lambda offset, size: os.pread(file, size, max(offset, 0)), size_bytes, path, volume
         )
+    finally:
+        os.close(file)
+
+
+def check_file(
+    root: Path, row: Segment, on_read: Callable[[int], None] | None = None
+) -> tuple[int, list[str]]:
+    """Size and faults of a sealed segment's file (retention.segment_check).
+
+    Args:
+        on_read: told how many bytes were read, after each piece; may sleep.
+
+    Raises:
+        OSError: it cannot be read, also because it is not there.
+    """
+    row = row.retimed(0)
+    file = os.open(root / row.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        size_bytes = os.fstat(file).st_size
+
+        def read(offset: int, size: int) -> bytes:
+            data = os.pread(file, size, max(offset, 0))
+            if on_read is not None:
+                on_read(len(data))
+            return data
+
+        faults = segment_faults(read, size_bytes, row)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)  # others' pages stay in the cache
+        return size_bytes, faults
     finally:
         os.close(file)
 

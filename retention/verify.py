@@ -13,7 +13,7 @@ import hashlib
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from retention.chain import NumberRange, holes_of, ranges_of
 from retention.chain_walk import ChainedSegments, DeletedPiece, Walk, walk
+from retention.digest import DIGEST_BYTES
 from retention.index import rows
 from retention.index.entries import add_entries
 from retention.index.migrations import migrate
@@ -43,8 +44,7 @@ from retention.layout import hour_folder, parse_segment_path
 from retention.model import Segment, SegmentState
 from retention.reindex import LEDGER_TABLES, ledger_rows
 from retention.replica_files import parts_of
-from retention.segment_check import segment_faults
-from retention.segment_files import hour_folders
+from retention.segment_files import check_file, hour_folders
 from retention.stamp import read_stamp
 from retention.volume_errors import VolumeUnavailable
 
@@ -108,7 +108,8 @@ class _Snapshot:
     digests: dict[int, bytes] = field(default_factory=dict)
     numbers: list[int] = field(default_factory=list)  # of the rows whose footage is to be read
     doomed: set[int] = field(default_factory=set)
-    chained: tuple[NumberRange, ...] = ()
+    #: What re-timing added to each run of the camera, as the journal has it.
+    offsets: dict[str, int] = field(default_factory=dict)
     newest: int = 0
 
 
@@ -141,7 +142,7 @@ def verify_camera(
         roots = _roots(volumes, result)
         for uuid, root in roots.items():
             _compare_replica(index, uuid, root, snapshot, result, is_live=is_live)
-        files = _Files(index, roots, camera, result, is_live=is_live, newest=snapshot.newest)
+        files = _Files(index, roots, camera, result, snapshot, is_live=is_live)
         for number in snapshot.numbers:
             files.compare(number)
         files.tell_missing()
@@ -164,6 +165,11 @@ def _ledger(
         _compare_tables(connection, rebuilt, result)
         _read_segments(connection, camera, window, snapshot, result)
         result.chained, result.deleted = _walk(rebuilt, camera, snapshot, result)
+        snapshot.offsets = dict(
+            rebuilt.execute(
+                "SELECT run, coalesce(offset_us, 0) FROM run WHERE camera = ?", (camera,)
+            ).fetchall()
+        )
     return snapshot
 
 
@@ -222,7 +228,7 @@ def _read_segments(
         "SELECT number, digest, start_us, end_us FROM segment WHERE camera = ? ORDER BY number",
         (camera,),
     ):
-        if digest:
+        if len(digest) == DIGEST_BYTES:
             snapshot.digests[number] = digest
         if start_us < window.to_us and end_us > window.from_us:
             snapshot.numbers.append(number)
@@ -364,16 +370,17 @@ class _Files:
         roots: dict[str, Path],
         camera: str,
         result: Verified,
+        snapshot: _Snapshot,
         *,
         is_live: bool,
-        newest: int,
     ) -> None:
         self._index = index
         self._roots = roots
         self._camera = camera
         self._result = result
         self._is_live = is_live
-        self._newest = newest
+        self._newest = snapshot.newest
+        self._offsets = snapshot.offsets
         self._absent: dict[str, int] = {}
 
     def compare(self, number: int) -> None:
@@ -400,6 +407,8 @@ class _Files:
             return self._faults_of_open(row)
         try:
             size_bytes, faults = check_file(self._roots[row.volume], row)
+            if row.offset_us != self._offsets.get(row.run, 0):
+                faults.append("it was re-timed otherwise than the journal tells")
         except OSError as error:
             return [f"its file cannot be read: {error.strerror}"]
         if not faults:
@@ -446,40 +455,10 @@ class _Files:
             return True  # told already
         if row is None:
             return not os.path.lexists(self._roots[uuid] / path)  # deleted meanwhile
-        return (row.volume, _path(row)) == (uuid, path)
+        return (row.volume, row.path) == (uuid, path)
 
 
 _YEAR_9999_US = 253_402_300_799_999_999
-
-
-def _path(row: Segment) -> str:
-    return row.path
-
-
-def check_file(
-    root: Path, row: Segment, on_read: Callable[[int], None] | None = None
-) -> tuple[int, list[str]]:
-    """Size and faults of a sealed segment's file (retention.segment_check).
-
-    Args:
-        on_read: told how many bytes were read, after each piece; may sleep.
-
-    Raises:
-        OSError: it cannot be read, also because it is not there.
-    """
-    file = os.open(root / _path(row), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        size_bytes = os.fstat(file).st_size
-
-        def read(offset: int, size: int) -> bytes:
-            data = os.pread(file, size, max(offset, 0))
-            if on_read is not None:
-                on_read(len(data))
-            return data
-
-        return size_bytes, segment_faults(read, size_bytes, row)
-    finally:
-        os.close(file)
 
 
 def as_json(result: Verified) -> dict[str, Any]:

@@ -236,6 +236,18 @@ def segment(connection: sqlite3.Connection, camera: str, number: int) -> Segment
     return None if row is None else segment_of(row)
 
 
+def next_sealed(
+    connection: sqlite3.Connection, volume: str, camera: str, number: int
+) -> tuple[str, int] | None:
+    """Camera and number of the sealed segment of a volume behind the place given by both."""
+    row = connection.execute(
+        "SELECT camera, number FROM segment WHERE (camera, number) > (?, ?) AND volume = ?"
+        " AND state = 'sealed' ORDER BY camera, number LIMIT 1",
+        (camera, number, volume),
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
 def segment_at(connection: sqlite3.Connection, camera: str, at_us: int) -> Segment | None:
     """The segment that holds the instant, else the first one after it."""
     for row in connection.execute(AT_OR_BEFORE, (camera, at_us, OVERLAP_SEGMENTS)):
@@ -358,6 +370,14 @@ def cameras_ever(connection: sqlite3.Connection) -> list[str]:
     """Every camera that is or was in service, or of which anything is known."""
     found = connection.execute("SELECT id FROM camera UNION SELECT camera FROM run ORDER BY 1")
     return [str(row[0]) for row in found]
+
+
+def last_checkpoint(connection: sqlite3.Connection, camera: str) -> CheckpointRow | None:
+    """Where a camera's chain ends."""
+    (position,) = connection.execute(
+        "SELECT max(position) FROM checkpoint WHERE camera = ?", (camera,)
+    ).fetchone()
+    return None if position is None else next(checkpoints(connection, camera, position))
 
 
 def checkpoints(

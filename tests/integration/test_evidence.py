@@ -16,8 +16,13 @@ from config.instants import parse_instant
 from edge.demo.plan import CameraPlan, StreamPlan
 from retention.mp4.scan import scan
 from retention.mp4.units import read_units
+from retention.witness import is_signed
 from tests.support.box import Box, BoxCamera, decode_errors, wait_for
 from tests.support.cameras import demo_process
+from tests.support.witness import witness_server
+
+#: What the witness was told.
+STATEMENTS: list[list[bytes]] = []
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -25,12 +30,14 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     plan = CameraPlan(id="gate", stream=StreamPlan(width=160, height=96, gop_frames=12, b_frames=2))
-    with demo_process(plan) as site:
+    with demo_process(plan) as site, witness_server() as witness:
         box = Box(
             folder=tmp_path_factory.mktemp("box"),
             cameras=[BoxCamera(id="gate", source=f'rtsp = "{site["gate"].rtsp}"')],
-            segment_seconds=3,
+            segment_seconds=2,
+            evidence=f'witness_url = "http://127.0.0.1:{witness.server_port}/heads"',
         )
+        STATEMENTS.append(witness.bodies)
         box.write_config()
         try:
             box.start()
@@ -45,7 +52,7 @@ def _range(box: Box) -> tuple[str, str]:
     """From the middle of the second segment to the middle of the last sealed one."""
     line = box.json("timeline", "gate", "--from", "2020-01-01", "--to", "2100-01-01")
     start_us = parse_instant(line["spans"][0]["start"])
-    return _text(start_us + 4_300_000), _text(start_us + 10_400_000)
+    return _text(start_us + 2_700_000), _text(start_us + 6_900_000)
 
 
 def _text(instant_us: int) -> str:
@@ -156,6 +163,25 @@ def test_the_store_verifies_live_and_dead_and_a_changed_bit_is_found(
     assert "segment gate 2: fragment" in answer.stdout
     assert box.xueliang("verify").returncode == 2
     assert box.xueliang("verify", "--camera", "nobody").returncode == 1
+
+
+def test_the_witness_knows_the_links_under_which_the_export_stands(
+    box: Box, tmp_path: Path
+) -> None:
+    _export(box, tmp_path / "out")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+    told = [json.loads(body) for body in STATEMENTS[0]]
+    assert told
+    assert all(is_signed(one) for one in told)
+    assert {one["site"] for one in told} == {"测试托育中心"}
+    assert {one["key"] for one in told} == {manifest["key"]}
+    links = {one["cameras"]["gate"]["link"] for one in told}
+    entries = [json.loads(one["line"]) for one in manifest["checkpoints"]]
+    assert entries
+    assert {entry["data"]["after"] for entry in entries} <= links
+    hashes = {one["journal"]["seq"]: one["journal"]["hash"] for one in told}
+    store = box.json("verify", "--camera", "gate")["journal"]
+    assert hashes.get(store["seq"], store["hash"]) == store["hash"]
 
 
 def _notes(folder: Path) -> list[str]:

@@ -66,6 +66,7 @@ class Box:
     durability_seconds: float = 1.0
     reserve_bytes: str = "0B"
     buffer_bytes: str = "64MiB"
+    evidence: str = ""  # lines of [evidence]
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -96,6 +97,8 @@ class Box:
             f"segment_seconds = {self.segment_seconds}",
             f'[metrics]\nbind = "127.0.0.1:{self.port}"',
         ]
+        if self.evidence:
+            lines.append(f"[evidence]\n{self.evidence}")
         for camera in self.cameras:
             lines += [
                 f'[[camera]]\nid = "{camera.id}"\nname = "摄像机 {camera.id}"\n{camera.source}',
