@@ -129,10 +129,18 @@ def _compare(
     sizes = _sizes(volume.path / folder, folder)
     for path, size_bytes in sizes.items():
         name = parse_segment_path(path)
-        if path not in paths and not (name and worker.is_own(name.camera, name.number)):
+        if path not in paths and not (
+            name
+            and (
+                worker.is_own(name.camera, name.number)
+                or worker.is_buried(name.camera, name.number)
+            )
+        ):
             result.orphan_bytes += size_bytes
     for path, number in paths.items():
-        if path not in sizes and not worker.is_own(camera, number):
+        if path in sizes or worker.is_own(camera, number):
+            continue
+        if not worker.is_buried(camera, number):
             result.missing_segments += 1
             log.error("segment_missing", extra={"volume": volume.uuid, "path": path})
 
@@ -176,7 +184,11 @@ def _strange_bytes(root: Path) -> int:
 def _strange_bytes_under(folder: Path, depth: int) -> int:
     """Camera, year, month and day folders (depth 0 to 3) hold folders with digits only."""
     total = 0
-    for entry in os.scandir(folder):
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return 0  # empty, and removed meanwhile
+    for entry in entries:
         is_folder = entry.is_dir(follow_symlinks=False)
         if is_folder and entry.name.isdecimal() and depth < 3:
             total += _strange_bytes_under(Path(entry.path), depth + 1)

@@ -26,6 +26,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from retention.buried import Tombstones
 from retention.digest import segment_digest
 from retention.index import rows
 from retention.index.entries import UNSEEN_CAUSES
@@ -185,12 +186,17 @@ class SegmentRecovery:
         self._volume = volume
         self._now_us = now_us
         self._own_numbers = own_numbers
+        self._stones = Tombstones()
         self._synced: set[str] = set()
         self._runs: set[str] = set()
 
     def is_own(self, camera: str, number: int) -> bool:
         """Whether this process writes the segment, or wrote it."""
         return self._own_numbers is not None and number >= self._own_numbers.get(camera, 1)
+
+    def is_buried(self, camera: str, number: int) -> bool:
+        """Whether a segment has its tombstone: a file of it is no footage any more."""
+        return self._reader.read(lambda connection: self._stones.covers(connection, camera, number))
 
     def adopt_newest(self) -> None:
         """Adopt files without a row in the newest hours, going back while there are any."""
@@ -217,6 +223,9 @@ class SegmentRecovery:
             row = self._row(camera, number)
             if row is not None and self._path_of(row) == file.path:
                 continue
+            if row is None and self.is_buried(camera, number):
+                self.result.leftovers += (file.path,)
+                continue
             count += 1
             if row is not None:
                 self._leave(file.path, "its number belongs to another segment")
@@ -230,6 +239,8 @@ class SegmentRecovery:
 
     def finish(self, row: Segment) -> None:
         """Finish one unfinished row's file, or drop the row."""
+        if row.state is SegmentState.SEALED and self.is_buried(row.camera, row.number):
+            return  # it is about to go (retention.sweep)
         path = self._path_of(row)
         if not os.path.lexists(self._volume.path / path):
             self._drop(row, "its file is not there")

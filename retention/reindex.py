@@ -20,6 +20,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from retention.buried import Tombstones
 from retention.index import rows
 from retention.index.entries import add_entries
 from retention.index.errors import IndexUnavailable
@@ -29,7 +30,7 @@ from retention.journal import Entry, authentic, longest_chain
 from retention.model import Segment, SegmentState
 from retention.mp4.boxes import SegmentCorrupt
 from retention.replica import read_replica
-from retention.segment_files import camera_folders, facts_at, files_in, hour_folders
+from retention.segment_files import FoundFile, camera_folders, facts_at, files_in, hour_folders
 from retention.stamp import read_stamp
 
 log = logging.getLogger(__name__)
@@ -161,8 +162,13 @@ def _add_entries(connection: sqlite3.Connection, chain: Iterable[Entry]) -> None
 
 
 def _add_segments(connection: sqlite3.Connection, roots: dict[str, Path], result: Rebuilt) -> None:
+    """What has its tombstone is no footage any more: ``edge`` finishes its deletion."""
+    stones = Tombstones()
     connection.execute("BEGIN")
-    for count, (uuid, root, path) in enumerate(_files(roots), 1):
+    for count, (uuid, root, file) in enumerate(_files(roots), 1):
+        if stones.covers(connection, file.name.camera, file.name.number):
+            continue
+        path = file.path
         try:
             put_segment(connection, facts_at(root, path, uuid).segment)
             result.segments += 1
@@ -174,12 +180,12 @@ def _add_segments(connection: sqlite3.Connection, roots: dict[str, Path], result
     connection.execute("COMMIT")
 
 
-def _files(roots: dict[str, Path]) -> Iterator[tuple[str, Path, str]]:
+def _files(roots: dict[str, Path]) -> Iterator[tuple[str, Path, FoundFile]]:
     for uuid, root in sorted(roots.items()):
         for camera in camera_folders(root):
             for folder in hour_folders(root, camera):
                 for file in files_in(root, folder):
-                    yield uuid, root, file.path
+                    yield uuid, root, file
 
 
 # Differences -----------------------------------------------------------------------------------
@@ -255,8 +261,11 @@ def _segment_differences(
     is_live: bool,
 ) -> list[Difference]:
     differences = []
+    stones = Tombstones()
     with closing(_Old(index_path)) as old:
         for camera, number in _unlike(old, connection):
+            if stones.covers(connection, camera, number) or old.is_doomed(camera, number):
+                continue  # on its way out (retention.sweep): between its tombstone and its end
             if is_live and before and number > before.newest_numbers.get(camera, 0):
                 continue
             index_row = old.segment(camera, number)
@@ -287,6 +296,17 @@ class _Old:
         if self._index is None:
             return None
         return self._index.read(lambda connection: rows.segment(connection, camera, number))
+
+    def is_doomed(self, camera: str, number: int) -> bool:
+        if self._index is None:
+            return False
+        statement = "SELECT 1 FROM doomed WHERE camera = ? AND number = ?"
+        return (
+            self._index.read(
+                lambda connection: connection.execute(statement, (camera, number)).fetchone()
+            )
+            is not None
+        )
 
     def batches(self) -> Iterator[tuple[Any, ...]]:
         """Every row, in order; read in short transactions, for the log of a living index."""

@@ -15,9 +15,10 @@ The old footage of a lost index is adopted by ``retention.reconcile`` while reco
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,6 +56,8 @@ class Opened:
     next_numbers: dict[str, int]
     recovered: dict[str, int]  # label result of nvr_recovery_fragments_total
     clock: Clock
+    #: Volumes and files on them that have their tombstone: for retention.sweep, which takes them.
+    leftovers: deque[tuple[str, tuple[str, ...]]] = field(default_factory=deque)
 
     def attach_late(self, slot: Slot) -> bool:
         """Take a volume into use that was not there at start, or whose process ended; it has no
@@ -66,9 +69,13 @@ class Opened:
         held = _read_journal(volumes, slot, last, {})
         _give_missing(volumes, slot, self.index, held)
         _tell_volumes(self.index, self.ledger, [slot], now_us)
-        return (
-            _recover(volumes, slot, self.index, self.ledger, now_us, self.next_numbers) is not None
-        )
+        found = _recover(volumes, slot, self.index, self.ledger, now_us, self.next_numbers)
+        self._note(slot, found)
+        return found is not None
+
+    def _note(self, slot: Slot, found: Recovery | None) -> None:
+        if found is not None and found.leftovers and slot.uuid is not None:
+            self.leftovers.append((slot.uuid, found.leftovers))
 
     def reconcile(self, slot: Slot, pause: Callable[[], bool]) -> Reconciled | None:
         """Compare all files and rows of one volume; None while it is not there. Blocks long.
@@ -80,7 +87,9 @@ class Opened:
             return None
         book, now_us = LedgerBook(self.index, self.ledger), self.clock.utc_us()
         try:
-            return slot.host.reconcile(self.index.path, book, now_us, self.next_numbers, pause)
+            found = slot.host.reconcile(self.index.path, book, now_us, self.next_numbers, pause)
+            self._note(slot, found.recovery)
+            return found
         except VolumeError as error:
             log.warning("volume_not_compared", extra={"error": error.sentence()})
             return None
@@ -190,9 +199,10 @@ def _bring_up(
     _tell_volumes(index, ledger, _there(volumes), clock.utc_us())
     recovery = Recovery()
     now_us = clock.utc_us()
-    for one in _side_by_side(
+    found = _side_by_side(
         lambda slot: _recover(volumes, slot, index, ledger, now_us, None), _there(volumes)
-    ).values():
+    )
+    for one in found.values():
         recovery.add(one)  # S4
     ledger.flushed().result()
     numbers = index.submit(rows.next_numbers).result()
@@ -201,7 +211,7 @@ def _bring_up(
     if judge_time is not None:
         judge_time(index, ledger)
     accounts = ledger.begin_service(cameras, boot_id, clock.utc_us())  # S5
-    return Opened(
+    opened = Opened(
         index=index,
         ledger=ledger,
         volumes=volumes,
@@ -210,6 +220,9 @@ def _bring_up(
         recovered=counted(recovery),
         clock=clock,
     )
+    for slot in volumes.slots:
+        opened._note(slot, found.get(slot.path))
+    return opened
 
 
 def _there(volumes: VolumeSet) -> list[Slot]:

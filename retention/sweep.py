@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Protocol, TypeVar
 
+from retention.buried import Tombstones
 from retention.checkpoints import Checkpoints
 from retention.holds import Hold
 from retention.index import rows
@@ -39,7 +40,7 @@ from retention.ledger import Ledger
 from retention.model import US_PER_S
 from retention.policy import Candidate, Plan, Reason, Room, Rules, hold_on, plan
 from retention.shelf import IndexShelf, candidate
-from retention.tombstones import SEGMENTS_MAX, Tombstones, pieces_of, tombstone
+from retention.tombstones import SEGMENTS_MAX, pieces_of, tombstone
 from retention.volume import HEAL_BYTES_MAX, HEAL_SHARE
 from retention.writer_ports import Deleted, DoomedFile
 

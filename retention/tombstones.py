@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +24,6 @@ from retention.timeline import union
 #: Segments of one tombstone: far below a journal line's bound, also where each is a piece.
 SEGMENTS_MAX = 500
 
-_PIECES = "SELECT seq, pieces FROM tombstone WHERE camera = ? AND seq > ? ORDER BY seq"
 _NEWEST_PIECES = "SELECT pieces FROM tombstone WHERE camera = ? ORDER BY seq DESC"
 _DIGESTS = (
     "SELECT number, digest FROM segment WHERE camera = ? AND number >= ? AND number <= ?"
@@ -156,35 +154,3 @@ class _Earlier:
                 piece = Piece.from_json(document)
                 self._known[piece.numbers[0][0]] = piece
         return self._known[number]
-
-
-class Tombstones:
-    """Whether a segment has a tombstone; remembers what it has read. For one connection."""
-
-    def __init__(self) -> None:
-        self._seq: dict[str, int] = {}
-        self._ranges: dict[str, list[NumberRange]] = {}  # rising, apart
-
-    def covers(self, connection: sqlite3.Connection, camera: str, number: int) -> bool:
-        self._catch_up(connection, camera)
-        ranges = self._ranges[camera]
-        place = bisect_right(ranges, (number, 1 << 62)) - 1
-        return place >= 0 and number <= ranges[place][1]
-
-    def _catch_up(self, connection: sqlite3.Connection, camera: str) -> None:
-        fresh: list[NumberRange] = []
-        for seq, text in connection.execute(_PIECES, (camera, self._seq.get(camera, 0))):
-            self._seq[camera] = seq
-            fresh += [
-                (first, last) for numbers, _, _ in json.loads(text) for first, last in numbers
-            ]
-        known = self._ranges.setdefault(camera, [])
-        if not fresh:
-            return
-        merged: list[NumberRange] = []
-        for first, last in sorted([*known, *fresh]):
-            if merged and first <= merged[-1][1] + 1:
-                merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-            else:
-                merged.append((first, last))
-        self._ranges[camera] = merged

@@ -128,6 +128,7 @@ class Recovery:
     sealed: int = 0  # segments finished
     dropped: int = 0  # rows and files without footage
     not_understood: tuple[str, ...] = ()  # files left as they are
+    leftovers: tuple[str, ...] = ()  # files that have their tombstone, and no row
 
     def add(self, other: Recovery) -> None:
         self.adopted += other.adopted
@@ -136,6 +137,7 @@ class Recovery:
         self.sealed += other.sealed
         self.dropped += other.dropped
         self.not_understood += other.not_understood
+        self.leftovers += other.leftovers
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from retention.journal import Kind, parse_line
 from retention.model import US_PER_S, GapCause
 from retention.policy import Reason
 from retention.read import Store
+from retention.reindex import reindex
 from retention.replica import read_replica
 from retention.volume_host import LocalVolume
 from tests.retention.storing import Recorder, Site
@@ -185,6 +186,48 @@ def test_killed_behind_the_tombstone_what_has_one_goes(tmp_path: Path, unlinked:
         assert sweeper.query(assert_chain) == 10
         gaps = sweeper.query(lambda connection: rows.gaps(connection, "gate", T0, T0 + 9_000 * S))
         assert not [gap for gap in gaps if gap.cause is GapCause.FOOTAGE_LOST]
+
+
+@pytest.mark.parametrize("is_index_lost", [False, True])
+def test_a_file_with_a_tombstone_is_never_adopted(tmp_path: Path, is_index_lost: bool) -> None:
+    """Whether the index was lost, or rebuilt from the volumes: its deletion is finished."""
+    site = Site.make(tmp_path)
+    with site.running(is_clean=False) as recorder:
+        record_hours(recorder, range(1, 11))
+        Sweeper(recorder, is_idle=True).turn(9_700)
+    assert reindex(site.index_path, site.volumes, dry_run=True).differences == []
+    if is_index_lost:
+        for path in site.index_path.parent.glob("index.db*"):
+            path.unlink()
+    else:
+        rebuilt = reindex(site.index_path, site.volumes, dry_run=False)
+        assert (rebuilt.segments, rebuilt.differences) == (3, [])
+    with site.running() as recorder:
+        opened = recorder.opened
+        sweeper = Sweeper(recorder, is_trusted=False)
+        found = opened.reconcile(opened.volumes.slots[0], lambda: True)
+        assert found is not None
+        assert (found.orphan_bytes, found.missing_segments) == (0, 0)
+        assert sweeper.rows() == [8, 9, 10]
+        assert len(files_of(tmp_path)) == 10
+        while opened.leftovers:
+            sweeper.sweep.remove_leftovers(*opened.leftovers.popleft())
+        sweeper.turn(9_700)
+        assert files_of(tmp_path) == sweeper.rows() == [8, 9, 10]
+        assert sweeper.query(assert_chain) == 10
+        assert sweeper.sweep.under_way == 0
+
+
+def test_a_reindex_beside_a_deletion_finds_no_difference(tmp_path: Path) -> None:
+    """Between unlink and forgetting, a row has no file."""
+    site = Site.make(tmp_path)
+    with site.running() as recorder:
+        record_hours(recorder, range(1, 11))
+        Sweeper(recorder, is_idle=True).turn(9_700)
+        for path in site.files()[:4]:
+            path.unlink()
+        found = reindex(site.index_path, site.volumes, dry_run=True, is_live=True)
+        assert (found.differences, found.unreadable) == ([], [])
 
 
 def test_a_disk_that_refuses_is_tried_again(tmp_path: Path) -> None:

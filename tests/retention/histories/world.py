@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from retention.buried import Tombstones
 from retention.chain import numbers_in
 from retention.checkpoints import Checkpoints
 from retention.holds import Hold, added
@@ -44,7 +45,6 @@ from retention.model import (
 from retention.policy import DAY_US, Band, Reason, Rules
 from retention.sweep import Buried, Disk, Sweep
 from retention.timeline import timeline
-from retention.tombstones import Tombstones
 from retention.writer_ports import Deleted, DoomedFile
 from tests.retention.indexing import FORMAT
 from tests.retention.sweeping import assert_chain
