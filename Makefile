@@ -39,7 +39,7 @@ bench: install-dev
 
 faults: install-dev  ## 100 kills and 20 power cuts
 	tests/debian-packages.sh
-	XUELIANG_FAULTS=full $(BIN)/python -m pytest tests/crash tests/retention/test_rebuild.py
+	XUELIANG_FAULTS=full $(BIN)/python -m pytest tests/crash tests/retention/test_rebuild.py tests/integration/test_host_clock.py
 
 fuzz: install-dev  ## every property and parser with 50 times the examples, drawn anew
 	XUELIANG_FUZZ=50 $(BIN)/python -m pytest

@@ -65,7 +65,7 @@ HOME_S = 5
 SURVEY_S = 300
 #: An hour's folder of one camera is compared each so often: 34,560 of 16 cameras and 90 days.
 RECONCILE_PAUSE_S = 0.2
-CLOCKS_S = 5
+CLOCKS_S = 2
 #: Settings that a running edge cannot change.
 _FIXED = ("storage", "metrics")
 

@@ -19,6 +19,7 @@ from retention.index import rows
 from retention.index.write import drop_segment
 from retention.journal import Kind
 from retention.model import GapCause
+from tests.retention.indexing import LIVING
 from tests.retention.storing import Recorder, S, Site, fragment, run_of
 from tests.retention.writing import T0
 from tests.support.box import wait_for
@@ -229,7 +230,7 @@ def whole_dump(index_path: Path) -> dict[str, list[Any]]:
                 (
                     row
                     for row in connection.execute(f"SELECT * FROM {name}")
-                    if (name, row[0]) != ("meta", "alive_us")
+                    if (name, row[0]) not in LIVING
                 ),
                 key=repr,
             )

@@ -152,12 +152,13 @@ class Box:
     # Its commands --------------------------------------------------------------------------
 
     def xueliang(
-        self, *arguments: str, wrapper: Sequence[str] = ()
+        self, *arguments: str, wrapper: Sequence[str] = (), input_text: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*wrapper, *XUELIANG, *arguments, "-c", str(self.config)],
             capture_output=True,
             text=True,
+            input=input_text,
             timeout=60,
         )
 
@@ -172,9 +173,10 @@ class Box:
     def camera_status(self, camera: str) -> Any:
         return next(one for one in self.status()["cameras"] if one["camera"] == camera)
 
-    def timeline(self, camera: str, from_us: int, to_us: int) -> Any:
+    def timeline(self, camera: str, from_us: int, to_us: int, wrapper: Sequence[str] = ()) -> Any:
         """``xueliang timeline``, with its instants as UTC microseconds."""
-        document = self.json("timeline", camera, "--from", _text(from_us), "--to", _text(to_us))
+        window = ("--from", _text(from_us), "--to", _text(to_us))
+        document = self.json("timeline", camera, *window, wrapper=wrapper)
         for piece in [document, *document["spans"], *document["gaps"]]:
             for key in piece.keys() & {"start", "end", "from", "to"}:
                 piece[key] = parse_instant(piece[key])

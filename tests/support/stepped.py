@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.control import ControlUnavailable, ask
+from retention.model import US_PER_S
+from retention.read import Store
 from tests.support.box import Box, wait_for
 
 _SITE = Path(__file__).with_name("host_clock")
@@ -54,25 +58,42 @@ class HostClock:
 
     def time(self) -> dict[str, Any]:
         """What the box thinks of its clock; empty while it does not answer."""
-        told = self.box.xueliang("status", "--json", wrapper=self.wrapper()).stdout
-        found: dict[str, Any] = (__import__("json").loads(told) if told else {}).get("time") or {}
+        try:
+            found: dict[str, Any] = ask(self.box.state, "status")["time"]
+        except ControlUnavailable:
+            return {}
         return found
 
     def wait_time(self, code: str) -> None:
-        wait_for(f"time {code}", lambda: self.time().get("code") == code)
+        self.wait_until(lambda: self.time().get("code") == code, f"time {code}")
+
+    def wait_trusted(self) -> None:
+        self.wait_until(lambda: self.time().get("trusted") is True, "time trusted")
+
+    def wait_untrusted(self) -> None:
+        self.wait_until(lambda: self.time().get("trusted") is False, "time not trusted")
+
+    def wait_until(self, fact: Callable[[], bool], what: str = "it is so") -> None:
+        try:
+            wait_for(what, fact)
+        except AssertionError as error:
+            told = f"{error}\n{self.time()}\n{self.box.log[-3000:]}"
+            raise AssertionError(told) from None
+
+    def newest_us(self, camera: str) -> int | None:
+        """End of the newest durable footage up to what the clock shows."""
+        with Store(self.box.state / "index.db", [self.box.volume]) as store:
+            return store.newest(camera, self.now_us() + US_PER_S)
 
     def wait_recorded(self, camera: str, seconds: float) -> None:
         """Until so much has become durable of what is recorded from now on."""
         since_us = self.now_us()
 
         def is_there() -> bool:
-            status = self.command("status")
-            newest = next(one["newest"] for one in status["cameras"] if one["camera"] == camera)
-            from config.instants import parse_instant
+            newest_us = self.newest_us(camera)
+            return newest_us is not None and newest_us >= since_us + seconds * US_PER_S
 
-            return newest is not None and parse_instant(newest) >= since_us + seconds * 1e6
-
-        wait_for(f"{seconds} s of {camera}", is_there)
+        self.wait_until(is_there, f"{seconds} s of {camera}")
 
 
 def true_us() -> int:
