@@ -25,7 +25,7 @@ from config.schema import Platform, Settings
 from config.secrets import SecretUnusable, read_secret
 from retention.audit import AuditLog
 from retention.audit_chain import Action
-from retention.clock import Clock, SystemClock
+from retention.clock import HostClock, SystemClock, boot_id
 from retention.endpoint import Endpoint, Health
 from uplink.agent import Agent, AgentSettings
 from uplink.assembly import answering
@@ -43,6 +43,7 @@ from uplink.router import choose
 from uplink.sip.headers import Malformed
 from uplink.sip.message import parse
 from uplink.sip.transactions import Path
+from uplink.told_time import ToldTime
 from uplink.transport import Place, SipSocket, SocketUnavailable
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class _Station:
 class Uplink:
     """The service; also what handlers ask (``ports.UserAgent``)."""
 
-    def __init__(self, config_path: FilePath, settings: Settings, clock: Clock) -> None:
+    def __init__(self, config_path: FilePath, settings: Settings, clock: HostClock) -> None:
         self.handlers = Handlers()
         self.metrics = UplinkMetrics()
         self._config_path = config_path
@@ -125,6 +126,10 @@ class Uplink:
                 audit=audit,
                 jobs=jobs,
             )
+            self._told_time = ToldTime(
+                self._settings.storage.state_dir, boot_id(), self._clock, self.metrics, jobs
+            )
+            self.handlers.clocks.append(self._told_time)
             watch = LinkWatch(self._look_again)
             stack.callback(watch.close)
             audit.record(Action.SERVICE_STARTED, subject="uplink")
@@ -171,6 +176,7 @@ class Uplink:
         if settings.platform != self._settings.platform or not self._is_same_site(settings):
             await self._leave()
         self._settings = settings
+        self._told_time.keep(frozenset(platform.name for platform in settings.platform))
         if not self._stations and settings.platform:
             await self._parts.enter_async_context(self._answering())
             self._refused = {}

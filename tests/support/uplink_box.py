@@ -67,6 +67,7 @@ class UplinkBox:
     folder: Path
     platforms: Sequence[BoxPlatform] = ()
     wrapper: Sequence[str] = ()
+    more: str = ""  # further TOML: cameras
     metrics_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -78,6 +79,7 @@ class UplinkBox:
             f'volumes = ["{volume}"]\nstate_dir = "{self.folder / "state"}"',
             f'[metrics]\nbind = "127.0.0.1:{self.metrics_port}"',
             *(platform.toml(self.folder) for platform in self.platforms),
+            self.more,
         ]
         (self.folder / "xueliang.toml").write_text("\n".join(lines) + "\n")
 

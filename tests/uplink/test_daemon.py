@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
+from retention.clock import SystemClock, boot_id
+from retention.platform_time import read_platform_time
 from tests.peers.platform import DEVICE_ID, PASSWORD, PlatformPeer
 from tests.support.box import free_port, wait_for
 from tests.support.uplink_box import BoxPlatform, UplinkBox
@@ -165,6 +169,27 @@ def test_no_secret_leaves(box: UplinkBox) -> None:
     assert "Digest" not in box.log
 
 
+def test_the_platforms_time_is_handed_on(box: UplinkBox, peer: PlatformPeer) -> None:
+    """Measured at a REGISTER's 200, told to edge, and nothing set by it."""
+    beijing = time.gmtime(time.time() + 8 * 3600 + 120)
+    peer.date = time.strftime("%Y-%m-%dT%H:%M:%S.500", beijing)
+    peer.registered.clear()
+    peer.wait_registered()
+    state, now_us = box.folder / "state", time.time_ns() // 1000
+
+    def handed_on() -> int | None:
+        raw_us = SystemClock().raw_us()
+        reading = read_platform_time(state, boot_id(), raw_us)
+        if reading is None:
+            return None
+        return reading.utc_us + raw_us - reading.raw_us - time.time_ns() // 1000
+
+    offset_us = wait_for("a reading", handed_on)
+    assert 110 * 10**6 < offset_us < 125 * 10**6
+    assert 110 < wait_for("an offset", lambda: box.platform()["time_offset_seconds"]) < 125
+    assert abs(time.time_ns() // 1000 - now_us) < 60 * 10**6
+
+
 def test_leaving_unregisters(box: UplinkBox, peer: PlatformPeer) -> None:
     """Last in this file: ends the service."""
     assert box.stop() == 0
@@ -182,13 +207,39 @@ def test_a_challenge_of_sha_256_and_another_edition(tmp_path: Path) -> None:
             assert box.platform()["edition"] == "2022"  # as the platform says of itself
 
 
+def camera(name: str, number: int) -> str:
+    code = f"3402000000132000000{number}"
+    return f'[[camera]]\nid = "{name}"\nname = "摄像机 {name}"\ngb_id = "{code}"\nrtsp = "rtsp://127.0.0.1:9/x"\n'
+
+
+def channels(peer: PlatformPeer, device: str) -> set[bytes]:
+    """Codes of the cameras in the Catalog, over however many messages."""
+    body = query("Catalog", target=device, sn=77)
+    assert peer.ask(peer.request("MESSAGE", target=device, fields=MANSCDP, body=body)).status == 200
+
+    def found() -> set[bytes] | None:
+        bodies = b"".join(one.body for one in peer.messages(b"<SN>77</SN>"))
+        total = re.search(rb"<SumNum>([0-9]+)<", bodies)
+        items = re.findall(rb"<Item>.*?<DeviceID>([0-9]+)<", bodies, re.DOTALL)
+        return set(items) if total and len(items) >= int(total[1]) else None
+
+    return {code for code in peer.wait("the whole Catalog", found) if code[10:13] == b"132"}
+
+
 def test_two_platforms_reload_and_nothing(tmp_path: Path) -> None:
-    """UDP and TCP at once on one port; one taken away by SIGHUP; a bad file; none at all."""
+    """One of 2016 over UDP, one of 2022 over TCP, at once and on one port, each with the channels
+    that it may see; one taken away by SIGHUP; a bad file; none at all."""
     other = "34029900002000000001"
     with PlatformPeer() as first, PlatformPeer(server_id=other, domain="3402990000") as second:
         port = free_port()
         platforms = [
-            BoxPlatform(name="county", server=f"127.0.0.1:{first.port}", port=port, edition="2016"),
+            BoxPlatform(
+                name="county",
+                server=f"127.0.0.1:{first.port}",
+                port=port,
+                edition="2016",
+                extra='channels = ["gate", "yard"]',
+            ),
             BoxPlatform(
                 name="city",
                 server=f"127.0.0.1:{second.port}",
@@ -197,9 +248,11 @@ def test_two_platforms_reload_and_nothing(tmp_path: Path) -> None:
                 device_id="34029900001180000001",
                 port=port,
                 transport="tcp",
+                extra='channels = ["hall"]',
             ),
         ]
-        with UplinkBox(folder=tmp_path, platforms=platforms) as box:
+        cameras = "".join(camera(name, n) for n, name in enumerate(("gate", "yard", "hall"), 1))
+        with UplinkBox(folder=tmp_path, platforms=platforms, more=cameras) as box:
             box.wait_registered("county")
             box.wait_registered("city")
             for peer, device in ((first, DEVICE_ID), (second, "34029900001180000001")):
@@ -209,6 +262,9 @@ def test_two_platforms_reload_and_nothing(tmp_path: Path) -> None:
                 assert peer.ask(request).status == 200
                 (told,) = peer.wait("its Response", lambda p=peer: p.messages(b"<SN>99<") or None)  # type: ignore[misc]
                 assert told.sender.user == device
+            codes = [f"3402000000132000000{number}".encode() for number in (1, 2, 3)]
+            assert channels(first, DEVICE_ID) == set(codes[:2])
+            assert channels(second, "34029900001180000001") == {codes[2]}
             assert second.peer is not None
             assert second.peer.transport == "tcp"
             assert second.counts["connections"] == 1
