@@ -104,8 +104,11 @@ def _camera(
     try:
         polled, took_s = _poll(store, settings, camera, day, now_us)
         line = store.timeline(camera, asked_from(now_us, zone), now_us, now_us)
+        oldest_us = store.oldest(camera)
+        if oldest_us is None and line.spans:  # of an unknown time, but it is there
+            oldest_us = line.spans[0].start_us
         plays = [
-            {"what": "oldest", **_play(store, settings, camera, store.oldest(camera), pace)},
+            {"what": "oldest", **_play(store, settings, camera, oldest_us, pace)},
             {
                 "what": "random",
                 **_play(store, settings, camera, instant_in(line.spans, chance.random()), pace),

@@ -93,11 +93,12 @@ def _live(settings: Settings) -> _Live:
 def completeness_of(store: Store, camera: str, now_us: int, settings: Settings) -> Completeness:
     """As the settings judge it."""
     retention = settings.retention
+    own = [one.min_days for one in settings.camera if one.id == camera and one.min_days]
     return store.completeness(
         camera,
         now_us,
         zone_named(settings.site.timezone),
-        min_days=retention.min_days,
+        min_days=own[0] if own else retention.min_days,
         tolerance_us=round(retention.gap_tolerance_seconds * US_PER_S),
     )
 

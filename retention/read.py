@@ -72,7 +72,8 @@ class _Known:
     """What the index says about the end of a camera's account."""
 
     camera: rows.CameraRow | None
-    oldest_us: int | None
+    begin_us: int | None  # footage is due from here on, or kept from before
+    first_us: int | None  # where the first footage behind that begins
     newest_us: int | None
     gap_end_us: int | None
     has_open_gap: bool
@@ -322,9 +323,17 @@ def is_edge_running(state_dir: Path) -> bool:
 def _known(connection: sqlite3.Connection, camera: str, now_us: int) -> _Known:
     until_us = now_us + US_PER_S  # what a clock that was wrong told of the future is no account
     ends = "SELECT max(end_us) FROM gap WHERE camera = ? AND end_us <= ?"
+    row = rows.camera(connection, camera)
+    oldest_us = rows.oldest_us(connection, camera)
+    begins = [] if oldest_us is None else [oldest_us]
+    begin_us = min(begins if row is None else [*begins, row.commissioned_us], default=None)
+    first_us = None
+    if begin_us is not None:
+        first_us = connection.execute(rows.NEXT_START, (camera, begin_us)).fetchone()[0]
     return _Known(
-        camera=rows.camera(connection, camera),
-        oldest_us=rows.oldest_us(connection, camera),
+        camera=row,
+        begin_us=begin_us,
+        first_us=first_us,
         newest_us=rows.newest_us(connection, camera, until_us),
         gap_end_us=connection.execute(ends, (camera, until_us)).fetchone()[0],
         has_open_gap=bool(rows.open_gaps(connection, camera)),
@@ -335,16 +344,13 @@ def _known(connection: sqlite3.Connection, camera: str, now_us: int) -> _Known:
 
 def _due(known: _Known, from_us: int, to_us: int) -> tuple[int, int]:
     """The part of the window in which footage was due, or is kept from before."""
-    begins = [known.oldest_us] if known.oldest_us is not None else []
-    if known.camera is not None:
-        begins.append(known.camera.commissioned_us)
-        if known.camera.removed_us is not None:
-            to_us = min(to_us, max(known.camera.removed_us, known.newest_us or 0))
-    if not begins:
+    if known.begin_us is None:
         return from_us, from_us
-    begin_us = min(begins)
-    if known.oldest_us is not None and known.oldest_us - begin_us < GAP_MIN_US:
-        begin_us = known.oldest_us  # less than a second to the first picture is no gap
+    if known.camera is not None and known.camera.removed_us is not None:
+        to_us = min(to_us, max(known.camera.removed_us, known.newest_us or 0))
+    begin_us = known.begin_us
+    if known.first_us is not None and known.first_us - begin_us < GAP_MIN_US:
+        begin_us = known.first_us  # less than a second to the first picture is no gap
     return max(from_us, begin_us), to_us
 
 

@@ -6,13 +6,14 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from retention.index import rows
 from retention.index.errors import IndexUnavailable
-from retention.model import EndReason, GapCause, Span
+from retention.model import ClockState, EndReason, GapCause, Span
 from retention.read import FootageUnavailable, Store
 from retention.timeline import Timeline
 from tests.retention.storing import Recorder, S, Site, fragment, path_of, run_of
@@ -79,6 +80,22 @@ def test_after_a_clean_end_the_rest_is_service_stopped(site: Site) -> None:
 def test_nothing_is_due_before_commissioning_or_after_now(site: Site) -> None:
     found = line(site, -3600, 3600, now_s=50)
     assert (found.from_us, found.to_us) == (T0, T0 + 50 * S)
+
+
+@pytest.mark.parametrize("clock", [ClockState.TRUSTED, ClockState.UNTRUSTED])
+@pytest.mark.parametrize(
+    ("late_s", "expected"), [(0.9, [(0, 5, "")]), (1.0, [(-1, 0, "unknown"), (0, 5, "")])]
+)
+def test_less_than_a_second_to_the_first_picture_is_no_gap(
+    tmp_path: Path, clock: ClockState, late_s: float, expected: list[tuple[float, float, str]]
+) -> None:
+    site = Site.make(tmp_path)
+    site.at(-late_s)
+    with site.running() as recorder:
+        recorder.opened.ledger.run_started(replace(run_of("gate"), clock=clock))
+        recorder.record(1, 0, 5)
+        site.at(5)
+    assert seconds(line(site, -60, 5)) == expected
 
 
 def test_while_edge_records_what_is_in_its_ram_is_not_asked_for(site: Site) -> None:
