@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,6 +84,8 @@ class Orders:
         self._path = state_dir / HOMES_NAME
         self._clock = clock
         self._homes = _loaded(self._path)
+        #: A camera gets one order after the other: most answer one caller at a time.
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         #: When a camera was moved last and is not home: monotonic microseconds.
         self._moved_us: dict[str, int] = {}
 
@@ -121,14 +124,15 @@ class Orders:
             raise OrderRefused(f"camera {camera[:80]!r} is not in service")
         if one.settings.onvif is None:
             raise OrderRefused(f"camera {camera} has no ONVIF address")
-        return await self._onvif.order(
-            str(one.settings.onvif),
-            one.settings.username,
-            one.password.reveal(),
-            one.settings.profile,
-            verb,
-            arguments,
-        )
+        async with self._locks[camera]:
+            return await self._onvif.order(
+                str(one.settings.onvif),
+                one.settings.username,
+                one.password.reveal(),
+                one.settings.profile,
+                verb,
+                arguments,
+            )
 
     async def _home(self, arguments: dict[str, Any]) -> Any:
         home = self._homes.get(str(arguments.get("camera")))

@@ -317,6 +317,9 @@ class Messages:
     ) -> AsyncIterator[bytes]:
         """Nothing at all where the index does not answer: the platform then counts a failed check,
         and not an hour without a recording.
+
+        Raises:
+            XueliangError: that; the user agent puts it on record.
         """
         device, platform = asked.device, asked.device.platform
         began_us = self._clock.monotonic_us()
@@ -330,10 +333,9 @@ class Messages:
                 longest_us=device.record_item_us,
                 is_clipped=device.is_record_clipped,
             )
-        except XueliangError as error:
+        except XueliangError:
             self._metrics.record_queries.labels(platform, "unavailable").inc()
-            log.error("records_unavailable", extra={"platform": platform, "error": str(error)})
-            return
+            raise
         finally:
             self._record_queries[platform] -= 1
         took_s = (self._clock.monotonic_us() - began_us) / US_PER_S

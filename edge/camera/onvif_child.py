@@ -1,9 +1,9 @@
 """The ONVIF process: ``python -m edge.camera.onvif_child FD``, one for all cameras. Shell.
 
 A request and an answer are each a line of JSON on the socket FD, told apart by ``id``. Each
-request has a thread of its own, so that a silent camera delays none but itself; only one request
-for an address runs at a time. The process ends when the socket does. Passwords come over the
-socket and go to the camera only.
+request has a thread of its own, so that a silent camera delays none but itself; of descriptions,
+and of orders, only one for an address runs at a time. The process ends when the socket does.
+Passwords come over the socket and go to the camera only.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Server:
         self._link = link
         self._clock = clock
         self._lock = threading.Lock()
-        self._busy: set[str] = set()
+        self._busy: set[tuple[str, bool]] = set()
         self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="onvif")
         self._orderer = Orderer(clock)
 
@@ -53,10 +53,10 @@ class Server:
                 self._threads.submit(self._serve, json.loads(line))
 
     def _serve(self, request: dict[str, Any]) -> None:
-        address = request["address"]
+        what = (request["address"], "order" in request)
         with self._lock:
-            is_busy = address in self._busy
-            self._busy.add(address)
+            is_busy = what in self._busy
+            self._busy.add(what)
         if is_busy:
             late = "the camera's ONVIF service still owes the last answer"
             self._send(_failure(request, GapCause.CAMERA_OFFLINE, late, ""))
@@ -65,7 +65,7 @@ class Server:
             answer = self._answer(request)
         finally:
             with self._lock:
-                self._busy.discard(address)
+                self._busy.discard(what)
         self._send(answer)
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:

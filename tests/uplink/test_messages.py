@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from retention.index.errors import IndexUnavailable
 from retention.model import US_PER_S
 from tests.support.history import DAY_US, make_history, whole_seconds, write_history
 from tests.uplink.bodies import (
@@ -191,7 +192,8 @@ def test_no_index_is_no_answer_and_not_an_hour_without_recordings(
             times = (
                 "<StartTime>2026-11-23T08:00:00</StartTime><EndTime>2026-11-23T09:00:00</EndTime>"
             )
-            assert await one.ask("RecordInfo", times, device_id=GATE) == (200, [])
+            with pytest.raises(IndexUnavailable):
+                await one.ask("RecordInfo", times, device_id=GATE)
             count = one.metric(
                 "nvr_gb28181_record_queries_total", platform="city", result="unavailable"
             )

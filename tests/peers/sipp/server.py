@@ -8,6 +8,7 @@ keepalive and each Response of the device is another, which the scenarios take b
 from __future__ import annotations
 
 import csv
+import re
 import signal
 import subprocess
 from dataclasses import dataclass, field
@@ -88,6 +89,20 @@ class Sipp:
         """Everything on the wire, as SIPp saw it."""
         path = self.folder / f"{self.scenario}.msg"
         return path.read_text(errors="replace") if path.exists() else ""
+
+    def bodies(self, pattern: str = "") -> list[bytes]:
+        """Bodies of the MESSAGEs and NOTIFYs that came and hold the regular expression."""
+        path = self.folder / f"{self.scenario}.msg"
+        trace = path.read_bytes() if path.exists() else b""
+        found = []
+        for part in re.split(rb"(?m)^-{20,} .*?\n", trace):
+            told, _, message = part.partition(b"\n\n")
+            head, _, body = message.partition(b"\r\n\r\n")
+            if b"message received" not in told or not head.startswith((b"MESSAGE ", b"NOTIFY ")):
+                continue
+            length = re.search(rb"(?im)^(?:content-length|l)\s*:\s*(\d+)", head)
+            found.append(body[: int(length[1])] if length else body)
+        return [body for body in found if re.search(pattern.encode(), body)]
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
