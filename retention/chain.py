@@ -12,6 +12,7 @@ after the segments that policy took away, so that the chain can still be walked 
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
 from retention.digest import DIGEST_BYTES
@@ -76,3 +77,20 @@ def holes_of(ranges: Sequence[NumberRange]) -> list[tuple[int, int | None]]:
             holes.append((at, first - 1))
         at = max(at, last + 1)
     return [*holes, (at, None)]
+
+
+def merged(ranges: Iterable[NumberRange]) -> tuple[NumberRange, ...]:
+    """The same numbers in the fewest ranges, rising."""
+    found: list[NumberRange] = []
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        else:
+            found.append((first, last))
+    return tuple(found)
+
+
+def is_in(ranges: Sequence[NumberRange], number: int) -> bool:
+    """Whether one of the merged ranges holds the number."""
+    at = bisect_right(ranges, number, key=lambda one: one[0])
+    return at > 0 and number <= ranges[at - 1][1]

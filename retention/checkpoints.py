@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from retention.chain import FIRST_LINK, NumberRange, holes_of, link_all, ranges_of
+from retention.chain import FIRST_LINK, NumberRange, holes_of, link_all, merged, ranges_of
 from retention.index import rows
 from retention.index.errors import IndexUnavailable
 from retention.index.read import Index
@@ -148,14 +148,4 @@ def _catch_up(connection: sqlite3.Connection, camera: str, chained: _Chained) ->
     for row in rows.checkpoints(connection, camera, chained.position):
         chained.position = row.position + row.segments
         chained.after = row.after
-        chained.ranges = _merged([*chained.ranges, *row.numbers])
-
-
-def _merged(ranges: Iterable[NumberRange]) -> tuple[NumberRange, ...]:
-    merged: list[NumberRange] = []
-    for first, last in sorted(ranges):
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-        else:
-            merged.append((first, last))
-    return tuple(merged)
+        chained.ranges = merged([*chained.ranges, *row.numbers])

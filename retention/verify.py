@@ -22,7 +22,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from retention.chain import NumberRange, holes_of, ranges_of
+from retention.chain import NumberRange, holes_of, is_in, merged, ranges_of
 from retention.chain_walk import ChainedSegments, DeletedPiece, Walk, walk
 from retention.digest import DIGEST_BYTES
 from retention.index import rows
@@ -107,7 +107,9 @@ class _Snapshot:
     keys: list[Ed25519PublicKey] = field(default_factory=list)
     digests: dict[int, bytes] = field(default_factory=dict)
     numbers: list[int] = field(default_factory=list)  # of the rows whose footage is to be read
-    doomed: set[int] = field(default_factory=set)
+    going: set[int] = field(default_factory=set)  # doomed under a tombstone
+    #: Numbers that tombstones of the journal tell of, merged.
+    buried: tuple[NumberRange, ...] = ()
     #: What re-timing added to each run of the camera, as the journal has it.
     offsets: dict[str, int] = field(default_factory=dict)
     newest: int = 0
@@ -163,7 +165,10 @@ def _ledger(
         rebuilt.execute("PRAGMA synchronous = OFF")
         _replay(connection, rebuilt, snapshot, result)
         _compare_tables(connection, rebuilt, result)
-        _read_segments(connection, camera, window, snapshot, result)
+        snapshot.buried = merged(
+            one for piece in pieces_of(rows.tombstones(rebuilt, camera)) for one in piece.numbers
+        )
+        _read_segments(connection, camera, window, snapshot)
         result.chained, result.deleted = _walk(rebuilt, camera, snapshot, result)
         snapshot.offsets = dict(
             rebuilt.execute(
@@ -222,7 +227,6 @@ def _read_segments(
     camera: str,
     window: Window,
     snapshot: _Snapshot,
-    result: Verified,
 ) -> None:
     for number, digest, start_us, end_us in connection.execute(
         "SELECT number, digest, start_us, end_us FROM segment WHERE camera = ? ORDER BY number",
@@ -233,10 +237,8 @@ def _read_segments(
         if start_us < window.to_us and end_us > window.from_us:
             snapshot.numbers.append(number)
         snapshot.newest = number
-    snapshot.doomed = {
-        number
-        for (number,) in connection.execute("SELECT number FROM doomed WHERE camera = ?", (camera,))
-    }
+    doomed = connection.execute("SELECT number FROM doomed WHERE camera = ?", (camera,)).fetchall()
+    snapshot.going = {number for (number,) in doomed if is_in(snapshot.buried, number)}
 
 
 def _walk(
@@ -247,7 +249,7 @@ def _walk(
         checkpoints,
         pieces_of(rows.tombstones(rebuilt, camera)),
         snapshot.digests.get,
-        snapshot.doomed.__contains__,
+        snapshot.going.__contains__,
     )
     for sentence in walked.breaks:
         result.differ(f"chain of {camera}", sentence)
@@ -381,6 +383,7 @@ class _Files:
         self._is_live = is_live
         self._newest = snapshot.newest
         self._offsets = snapshot.offsets
+        self._buried = snapshot.buried
         self._absent: dict[str, int] = {}
 
     def compare(self, number: int) -> None:
@@ -409,12 +412,32 @@ class _Files:
             size_bytes, faults = check_file(self._roots[row.volume], row)
             if row.offset_us != self._offsets.get(row.run, 0):
                 faults.append("it was re-timed otherwise than the journal tells")
+        except FileNotFoundError:
+            return [] if self._is_going(number) else ["its file is not there"]
         except OSError as error:
             return [f"its file cannot be read: {error.strerror}"]
         if not faults:
             self._result.segments += 1
             self._result.size_bytes += size_bytes
         return faults
+
+    def _is_going(self, number: int) -> bool:
+        """Whether it is being deleted, under a tombstone of the journal."""
+
+        def query(connection: sqlite3.Connection) -> bool:
+            marked = "SELECT 1 FROM doomed WHERE camera = ? AND number = ?"
+            if connection.execute(marked, (self._camera, number)).fetchone() is None:
+                return False
+            younger = (
+                one
+                for piece in pieces_of(
+                    rows.tombstones(connection, self._camera, self._result.head.seq)
+                )
+                for one in piece.numbers
+            )
+            return is_in(self._buried, number) or is_in(merged(younger), number)
+
+        return self._index.read(query)
 
     def _faults_of_open(self, row: Segment) -> list[str]:
         if row.digest:
@@ -453,6 +476,9 @@ class _Files:
             row = self._row(name.number)
         except ValueError:
             return True  # told already
+        if row is None and is_in(self._buried, name.number):
+            self._result.note(f"file {self._roots[uuid] / path}", "has its tombstone, and goes")
+            return True
         if row is None:
             return not os.path.lexists(self._roots[uuid] / path)  # deleted meanwhile
         return (row.volume, row.path) == (uuid, path)

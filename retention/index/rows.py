@@ -414,12 +414,14 @@ def hold(connection: sqlite3.Connection, hold_id: str) -> Hold | None:
     return None if row is None else hold_of(row)
 
 
-def tombstones(connection: sqlite3.Connection, camera: str) -> Iterator[TombstoneRow]:
-    """A camera's tombstones, in the order in which they were set."""
+def tombstones(
+    connection: sqlite3.Connection, camera: str, after_seq: int = 0
+) -> Iterator[TombstoneRow]:
+    """A camera's tombstones behind this journal entry, in the order in which they were set."""
     found = connection.execute(
         "SELECT camera, seq, at_us, reason, start_us, end_us, segments, pieces FROM tombstone"
-        " WHERE camera = ? ORDER BY seq",
-        (camera,),
+        " WHERE camera = ? AND seq > ? ORDER BY seq",
+        (camera, after_seq),
     )
     for row in found:
         yield TombstoneRow(

@@ -12,8 +12,10 @@ from retention.chain import (
     FIRST_LINK,
     count_of,
     holes_of,
+    is_in,
     link,
     link_all,
+    merged,
     numbers_in,
     ranges_of,
 )
@@ -50,3 +52,13 @@ def test_ranges_and_holes_partition_the_numbers(known: list[int]) -> None:
 def test_numbers_rise() -> None:
     with pytest.raises(ValueError, match="rise"):
         ranges_of([3, 3])
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 8))))
+def test_merged_ranges_hold_the_same_numbers(drawn: list[tuple[int, int]]) -> None:
+    ranges = [(first, first + more) for first, more in drawn]
+    wanted = set(numbers_in(ranges))
+    found = merged(ranges)
+    assert set(numbers_in(found)) == wanted
+    assert found == ranges_of(sorted(wanted))
+    assert {number for number in range(80) if is_in(found, number)} == wanted

@@ -109,6 +109,12 @@ def _swap_rows(site: Site) -> None:
         )
 
 
+def _doom(site: Site) -> None:
+    """Footage taken out as if policy was just about to."""
+    _file(site, 4).unlink()
+    _sql(site, "INSERT INTO doomed VALUES ('gate', 4)")
+
+
 def _put_in(site: Site) -> None:
     """A file that names itself properly, copied from another box of the same make."""
     path = _file(site, 6)
@@ -183,6 +189,7 @@ ATTACKS: dict[str, tuple[Callable[[Site], None], str]] = {
     "trailer": (lambda site: _flip(_file(site, 4), -100), "segment gate 4"),
     "length": (lambda site: _append(_file(site, 4)), "segment gate 4"),
     "file gone": (lambda site: _file(site, 6).unlink(), "segment gate 6"),
+    "file gone under a mark of one's own": (_doom, "segment gate 4: its file is not there"),
     "file put in": (_put_in, "the index knows nothing of it"),
     "files swapped": (_swap_files, "segment gate 4"),
     "rows swapped": (_swap_rows, "do not lead to the link"),
@@ -251,5 +258,7 @@ def test_a_deletion_under_way_is_no_difference(tmp_path: Path) -> None:
     result = verified(site)
     assert result.differences == []
     assert result.deleted == len(GONE)
+    _file(site, GONE[0]).unlink()
+    assert verified(site).differences == []
     _sql(site, "DELETE FROM doomed")
     assert "segment 2 is there in spite of the tombstone" in _told(verified(site))
