@@ -251,7 +251,7 @@ def _is_head_of(head: bytes, camera: str, segment: dict[str, Any]) -> bool:
     if at < 0:
         return False
     told = json.loads(head[at + len(_HEADER_UUID) :])
-    names = ("number", "run", "start_us", "clock")
+    names = ("number", "run", "start_us")
     return bool(told["camera"] == camera and all(told[name] == segment[name] for name in names))
 
 

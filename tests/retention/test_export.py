@@ -55,7 +55,7 @@ def exported(
         tool="test",
     )
     signer = key or signing_key(site.index_path.parent)
-    now_us = T0 + 100 * S
+    now_us = T0 + int(max(100, to_s) * S)
     plan = plan_export(site.index_path, site.volumes, order, key_id(signer.public_key()), now_us)
     return write_export(plan, site.volumes, folder, signer, now_us=now_us, record=RECORD)
 

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from retention.checkpoints import Checkpoints
+from retention.export_verifier import verify_export
 from retention.index import rows
 from retention.model import ClockState, Epoch, GapCause, Run
 from retention.read import Store
 from retention.reindex import reindex
+from tests.retention.evidence import verified
 from tests.retention.history import whole_dump
 from tests.retention.storing import Recorder, S, Site
+from tests.retention.test_export import exported
 from tests.retention.writing import FORMAT, T0
 
 DAY = 86_400 * S
@@ -218,3 +222,28 @@ def test_a_run_that_only_its_files_tell_of_is_re_timed_by_itself(tmp_path: Path)
     before = whole_dump(site.index_path)
     reindex(site.index_path, site.volumes, dry_run=False)
     assert whole_dump(site.index_path) == before
+
+
+def test_exports_tell_the_true_time_and_both_verifiers_agree(site: Site, tmp_path: Path) -> None:
+    with site.running() as recorder:
+        opened = recorder.opened
+        assert Checkpoints(opened.index, opened.ledger).make(T0 + 40 * S) == 4
+    retime(site)
+    assert verified(site).differences == []
+    result = exported(site, tmp_path / "out", 12, 38)
+    assert result.range_us == (T0 + 12 * S, T0 + 38 * S)
+    assert [name[5:24] for name in result.files] == [
+        "20261124T000012.000",
+        "20261124T000020.000",
+        "20261124T000030.000",
+    ]
+    report = verify_export(tmp_path / "out")
+    assert (report.differences, report.notes) == ([], [])
+    assert [gap["cause"] for gap in report.manifest["gaps"]] == ["camera_offline"]
+    with sqlite3.connect(site.index_path) as connection:  # moved by hand, file and row in step
+        connection.execute(
+            "UPDATE segment SET start_us = start_us + 5, end_us = end_us + 5,"
+            " offset_us = offset_us + 5 WHERE number = 3"
+        )
+    told = [str(one) for one in verified(site).differences]
+    assert told == ["segment gate 3: it was re-timed otherwise than the journal tells"]

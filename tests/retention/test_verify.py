@@ -10,12 +10,17 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from retention.export_verifier import verify_export
 from retention.index import rows
 from retention.index.read import Index
+from retention.journal import Kind
 from retention.model import Segment
 from retention.verify import Verified, Window, verify_camera
 from tests.retention.evidence import GONE, SEGMENTS, copy_of, make_store, verified
 from tests.retention.storing import S, Site, path_of
+from tests.retention.sweeping import Sweeper, record_hours
+from tests.retention.test_export import exported
+from tests.retention.test_sweep import tell_hold
 from tests.retention.writing import T0
 
 
@@ -262,3 +267,43 @@ def test_a_deletion_under_way_is_no_difference(tmp_path: Path) -> None:
     assert verified(site).differences == []
     _sql(site, "DELETE FROM doomed")
     assert "segment 2 is there in spite of the tombstone" in _told(verified(site))
+
+
+def test_after_sweeps_around_held_footage_everything_verifies(tmp_path: Path) -> None:
+    """The real sweeper, in two turns, with a hold between them."""
+    site = Site.make(tmp_path / "box", 2)
+    with site.running() as recorder:
+        record_hours(recorder, range(1, 11))
+        tell_hold(recorder, 3_000, 4_500)
+        sweeper = Sweeper(recorder)
+        sweeper.turn(9_700)
+        result = verify_camera(site.index_path, site.volumes, "gate", is_live=True)
+        assert result.differences == []
+        assert (result.segments, result.deleted) == (5, 5)
+        recorder.opened.ledger.decide(
+            lambda _: (None, [(Kind.HOLD, {"event": "released", "id": "h1", "by": "Li"})]), T0
+        ).result()
+        sweeper.turn(9_800)
+        exported(site, tmp_path / "out", 0, 10_000)
+    result = verified(site)
+    assert result.differences == []
+    assert (result.segments, result.deleted) == (3, 7)
+    report = verify_export(tmp_path / "out")
+    assert report.differences == []
+    assert len(report.manifest["tombstones"]) == 2
+
+
+def test_after_a_kill_at_any_step_of_a_sweep_everything_verifies(tmp_path: Path) -> None:
+    site = Site.make(tmp_path / "box")
+    with site.running() as recorder:
+        record_hours(recorder, range(1, 11))
+        sweeper = Sweeper(recorder, is_idle=True)  # killed between tombstone and unlink
+        sweeper.turn(9_700)
+    result = verified(site)
+    assert result.differences == []
+    assert result.deleted == 7
+    for path in site.files()[:3]:
+        path.unlink()  # some went, none is forgotten
+    assert verified(site).differences == []
+    exported(site, tmp_path / "out", 0, 10_000)
+    assert len(verify_export(tmp_path / "out").differences) > 0  # what policy took is not there
