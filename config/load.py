@@ -169,6 +169,8 @@ def _field_words(detail: ErrorDetails, key: Key) -> tuple[str, str]:
             return f"is {value}, too little", f"set {context['ge']} or more"
         case "less_than_equal":
             return f"is {value}, too much", f"set {context['le']} or less"
+        case "bool_type":
+            return "is neither true nor false", "write true or false, without quotes"
         case "literal_error":
             return "is none of its choices", f"write {context['expected']}"
         case "too_short":

@@ -35,7 +35,7 @@ def _report_errors(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
         except ConfigError as error:
             for problem in error.problems:
-                click.echo(problem, err=True)
+                click.echo(problem.sentence(), err=True)
             sys.exit(EXIT_USAGE)
         except XueliangError as error:
             click.echo(error.sentence(), err=True)

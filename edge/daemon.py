@@ -295,7 +295,7 @@ class _Edge:
         except ConfigError as error:
             self._metrics.reloads.labels("failed").inc()
             for problem in error.problems:
-                log.error("settings_refused", extra={"problem": str(problem)})
+                log.error("settings_refused", extra={"problem": problem.sentence()})
             return
         for key in _FIXED:
             if getattr(fresh, key) != getattr(self._settings, key):

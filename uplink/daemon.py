@@ -165,7 +165,7 @@ class Uplink:
         except ConfigError as error:
             self.metrics.reloads.labels("failed").inc()
             for problem in error.problems:
-                log.error("settings_refused", extra={"problem": str(problem)})
+                log.error("settings_refused", extra={"problem": problem.sentence()})
             return
         self.metrics.reloads.labels("ok").inc()
         await self._apply(fresh)

@@ -121,6 +121,14 @@ def test_the_commented_platform_of_the_example_is_right(tmp_path: Path) -> None:
 
 # what is replaced, by what, the line and key named, words of the sentence, words of the mend
 ONE_FAULT = [
+    (
+        "min_days = 90", "min_days = 90\naudit_days = 100", 8, "retention.audit_days",
+        "is 100, too little", "set 183 or more",
+    ),
+    (
+        "min_days = 90", 'min_days = 90\ntwo_person_release = "yes"', 8,
+        "retention.two_person_release", "is neither true nor false", "without quotes",
+    ),
     ("min_days = 90", "min_days = 60", 7, "retention.min_days", "is 60, below the 90", "90 or more"),
     ("max_days = 97", "max_days = 80", 8, "retention.max_days", "(80) is below min_days (90)", "set"),
     (
@@ -188,7 +196,7 @@ ONE_FAULT = [
     ('gb_id = "36010200001320000001"', "", 9, "camera[gate-exit]", "has no gb_id", "add its gb_id"),
     ('name = "操场"', 'name = "x"\nrole = "door"', 21, "camera[yard].role", "none of its choices",
      "'face', 'vehicle' or 'general'"),
-    ('name = "操场"', 'name = "x"\naudio = "yes"', 21, "camera[yard].audio", "is wrong", ""),
+    ('name = "操场"', 'name = "x"\naudio = "yes"', 21, "camera[yard].audio", "is neither true nor false", "without quotes"),
     ("max_days = 97", "max_days = 97.5", 8, "retention.max_days", "is wrong", ""),
     ("[retention]", "durability_seconds = 0\n[retention]", 6, "storage.durability_seconds",
      "is 0, too little", "0.1"),
