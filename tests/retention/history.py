@@ -51,7 +51,7 @@ class History:
     folder: Path
     segments: int
     seed: int
-    done: int = 0
+    kept: int = 0
     deleted: int = 0
     lives: int = 0
     reasons: set[Reason] = field(default_factory=set)
@@ -66,7 +66,8 @@ class History:
         self._cameras = {name: _Camera() for name in CAMERAS}
         site = Site.make(self.folder / "life-0", VOLUMES)
         boots = 0
-        while self.done - self.deleted < self.segments:
+        kind = ""
+        while self.kept < self.segments or kind == "power":
             self.lives += 1
             away = order.choice(CAMERAS) if self.lives % 4 == 2 else ""
             names = [name for name in CAMERAS if name != away]
@@ -112,6 +113,7 @@ class History:
             sweeper.turn(now_s)
         self.reasons |= {one.reason for one in sweeper.buried}
         self.deleted += len(sweeper.gone)
+        self.kept = len(sweeper.rows())
 
     def _record(self, recorder: Recorder, name: str, order: random.Random) -> int:
         """One segment, and what may come before it; its number."""
@@ -143,7 +145,6 @@ class History:
             place=order.randrange(VOLUMES),
         )
         camera.second += seconds
-        self.done += 1
         recorder.clock.now_us = max(recorder.clock.now_us, T0 + camera.second * S)  # type: ignore[attr-defined]
         return camera.number
 

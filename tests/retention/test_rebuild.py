@@ -32,7 +32,7 @@ def test_what_the_volumes_give_back_is_what_was_lost(history: tuple[History, Sit
     original = whole_dump(site.index_path)
     assert len(original["segment"]) >= SEGMENTS
     assert lived.deleted > 10
-    assert lived.reasons >= {Reason.AGE, Reason.OVER_FLOOR}
+    assert lived.reasons >= {Reason.AGE, Reason.OVER_FLOOR, Reason.OVERWRITTEN}
     for table in ("camera", "volume", "run", "gap", "hold", "checkpoint", "tombstone", "journal"):
         assert original[table], table
     assert {"expired", "network", "power_lost", "service_crashed"} <= set(causes(original))
