@@ -41,6 +41,7 @@ from edge.nightly import LOOK_S, Nightly
 from edge.orders import SOCKET_NAME as ORDERS_NAME
 from edge.orders import Orders
 from edge.proof import CHECKPOINT_S, Proof
+from edge.smart import SmartDesk
 from edge.status import completeness_of, index_path, open_store
 from edge.tap import TapServer
 from edge.view import View
@@ -65,6 +66,7 @@ HOME_S = 5
 SURVEY_S = 300
 #: An hour's folder of one camera is compared each so often: 34,560 of 16 cameras and 90 days.
 RECONCILE_PAUSE_S = 0.2
+SMART_S = 900
 CLOCKS_S = 2
 #: Settings that a running edge cannot change.
 _FIXED = ("storage", "metrics")
@@ -95,6 +97,7 @@ class _Edge:
         self._view: View | None = None
         self._nightly = Nightly(config_path, lambda: self._settings, self._clock)
         self._metrics = EdgeMetrics(self._snapshot)
+        self._smart = SmartDesk()
         self.audit = AuditLog(
             settings.storage.state_dir,
             "edge",
@@ -281,14 +284,14 @@ class _Edge:
         opened.ledger.alive(self._clock.utc_us(), self._time.state())
         if self._reloading.is_set():
             self._reloading.clear()
-            await self._reload(cameras)
+            await self._reload(opened, cameras)
         try:
             async with asyncio.timeout(TICK_S):
                 await self._stopping.wait()
         except TimeoutError:
             return
 
-    async def _reload(self, cameras: Cameras) -> None:
+    async def _reload(self, opened: Opened, cameras: Cameras) -> None:
         """A bad file leaves the old settings in force."""
         try:
             fresh = await asyncio.to_thread(load, self._config_path)
@@ -297,8 +300,9 @@ class _Edge:
             for problem in error.problems:
                 log.error("settings_refused", extra={"problem": problem.sentence()})
             return
+        taken = {"storage"} if await self._take_volumes(opened, fresh) else set()
         for key in _FIXED:
-            if getattr(fresh, key) != getattr(self._settings, key):
+            if key not in taken and getattr(fresh, key) != getattr(self._settings, key):
                 log.warning("settings_need_restart", extra={"key": key})
                 fresh = fresh.model_copy(update={key: getattr(self._settings, key)})
         record_changes(self.audit, self._config_path, self._settings, fresh)
@@ -310,7 +314,25 @@ class _Edge:
         self._metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
         log.info("settings_in_force", extra={"cameras": len(fresh.camera)})
 
+    async def _take_volumes(self, opened: Opened, fresh: Settings) -> bool:
+        """New volumes come into use at once, and others may retire; one that goes away altogether
+        needs a restart, as all else of storage does."""
+        old, new = self._settings.storage, fresh.storage
+        lists = {"volumes": new.volumes, "retiring": new.retiring}
+        if new != old.model_copy(update=lists) or not set(old.volumes) <= set(new.volumes):
+            return False
+        if new != old:
+            for slot in await asyncio.to_thread(opened.take_up, new.volumes, new.retiring):
+                self._watch(self._jobs, opened, slot)
+        return True
+
     # Slow looks ------------------------------------------------------------------------------
+
+    def _watch(self, jobs: AsyncIOScheduler, opened: Opened, slot: Slot) -> None:
+        """Jobs of its own for each volume: none waits for another's disk."""
+        jobs.add_job(self._look_at_volume, "interval", seconds=5, args=[opened, slot])
+        jobs.add_job(self._look_at_health, "interval", seconds=SMART_S, args=[slot])
+        jobs.add_job(self._look_at_health, args=[slot])
 
     def _schedule(self, opened: Opened) -> AsyncIOScheduler:
         """Jobs that decide from data, never from the hour; none runs twice at once."""
@@ -319,8 +341,8 @@ class _Edge:
         )
         assert self._view is not None
         jobs.add_job(self._view.measure_rates, "interval", seconds=5)
-        for slot in opened.volumes.slots:  # a job each: none waits for another's disk
-            jobs.add_job(self._look_at_volume, "interval", seconds=5, args=[opened, slot])
+        for slot in opened.volumes.slots:
+            self._watch(jobs, opened, slot)
         jobs.add_job(self._look_at_clocks, "interval", seconds=CLOCKS_S)
         jobs.add_job(self._look_at_clocks)
         jobs.add_job(self._survey, "interval", seconds=SURVEY_S, args=[self._view])
@@ -412,8 +434,17 @@ class _Edge:
             await asyncio.to_thread(self._take_in, opened, slot)
 
     def _take_in(self, opened: Opened, slot: Slot) -> None:
-        if opened.attach_late(slot):
-            self._start_writer(opened, slot)
+        try:
+            if opened.attach_late(slot):
+                self._start_writer(opened, slot)
+        except IndexUnavailable as error:  # counted, and tried again
+            self._metrics.swallowed_errors.labels("volume").inc()
+            log.warning("volume_waits_for_index", extra={"error": error.sentence()})
+
+    async def _look_at_health(self, slot: Slot) -> None:
+        if slot.device is not None:
+            assert self._view is not None
+            self._view.survey.smart[slot.name] = await self._smart.report(slot.device)
 
     async def _reconcile(self, opened: Opened, view: View) -> None:
         """Compare files and rows of every volume, at leisure."""

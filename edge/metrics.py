@@ -18,6 +18,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from edge.smart_report import SmartReport
 from retention.model import US_PER_S, MediaFormat
 from retention.trusted_time import TOLERANCE_US, Judgement, Source
 
@@ -61,6 +62,7 @@ class VolumeSnapshot:
     reserve_bytes: int
     orphan_bytes: int
     missing_segments: int
+    smart: SmartReport = field(default_factory=SmartReport)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,6 +273,8 @@ def _render(snapshot: Snapshot) -> Iterable[Metric]:
     reserve = gauge("nvr_volume_reserve_bytes", "Never counted as free", "volume")
     orphans = gauge("nvr_index_orphan_bytes", "Files that no row knows", "volume")
     missing = gauge("nvr_index_missing_segments", "Rows without a file", "volume")
+    smart = gauge("nvr_volume_smart_attribute", "Raw value", "volume", "id")
+    temperature = gauge("nvr_volume_temperature_celsius", "Of its hottest disk", "volume")
     for volume in snapshot.volumes:
         for name in VOLUME_STATES:
             state.add_metric([volume.volume, name], name == volume.state)
@@ -279,6 +283,10 @@ def _render(snapshot: Snapshot) -> Iterable[Metric]:
         reserve.add_metric([volume.volume], volume.reserve_bytes)
         orphans.add_metric([volume.volume], volume.orphan_bytes)
         missing.add_metric([volume.volume], volume.missing_segments)
+        for number, raw in volume.smart.attributes.items():
+            smart.add_metric([volume.volume, str(number)], raw)
+        if volume.smart.temperature_c is not None:
+            temperature.add_metric([volume.volume], volume.smart.temperature_c)
     passed = gauge("nvr_self_check_ok", "1 if the last nightly self-check found nothing wrong")
     checked = gauge("nvr_self_check_timestamp_seconds", "When the last self-check was made")
     results = gauge("nvr_self_check_results", "Cameras and playbacks of it", "result")

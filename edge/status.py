@@ -120,16 +120,25 @@ def status_document(settings: Settings) -> dict[str, Any]:
             }
             for camera in settings.camera
         ]
+        volumes = [volume | _kept(store, volume) for volume in live.volumes]
     return {
         "site": settings.site.name,
         "at": format_instant(now_us, zone),
         "edge": {"running": live.is_running},
         "time": None if live.time is None else time_document(live.time, zone),
         "cameras": cameras,
-        "volumes": live.volumes,
+        "volumes": volumes,
         "self_check": newest_check(settings.storage.state_dir),
         "platforms": platforms_document(settings, zone),
     }
+
+
+def _kept(store: Store, volume: dict[str, Any]) -> dict[str, int]:
+    """What a volume that retires has left."""
+    if not volume.get("retiring") or volume["uuid"] is None:
+        return {}
+    segments, size_bytes = store.kept_on(volume["uuid"])
+    return {"kept_segments": segments, "kept_bytes": size_bytes}
 
 
 def platforms_document(settings: Settings, zone: tzinfo) -> list[dict[str, Any]]:
@@ -283,7 +292,25 @@ def render(document: dict[str, Any]) -> str:
             for volume in document["volumes"]
         ]
         lines += ["", *table(rows)]
+        lines += [
+            f"{volume['path']}: {_retiring_text(volume)}"
+            for volume in document["volumes"]
+            if volume["retiring"]
+        ]
     return "\n".join(lines)
+
+
+def _retiring_text(volume: dict[str, Any]) -> str:
+    segments = volume.get("kept_segments")
+    if segments is None:
+        return "退役中 retiring"
+    if segments == 0:
+        return (
+            "已清空，从 volumes 中删去并重启后可取下"
+            " empty: may be pulled, once it is out of volumes and edge restarted"
+        )
+    left = f"{volume['kept_bytes']} bytes"
+    return f"退役中，尚存 {segments} 段 {left} retiring, {left} left in {segments} segments"
 
 
 def _time_text(time: dict[str, Any]) -> str:

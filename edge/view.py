@@ -17,6 +17,7 @@ from edge.cameras import CameraInService, Cameras
 from edge.holds import HeldFigures
 from edge.host_time import HostTime
 from edge.metrics import CameraSnapshot, SelfCheckSnapshot, Snapshot, VolumeSnapshot
+from edge.smart_report import SmartReport
 from edge.status import RECORDING_MAX_AGE_US
 from retention.clock import Clock
 from retention.endpoint import Health
@@ -38,6 +39,7 @@ class Survey:
     oldest_us: dict[str, int] = field(default_factory=dict)
     orphan_bytes: dict[str, int] = field(default_factory=dict)  # by volume
     missing_segments: dict[str, int] = field(default_factory=dict)
+    smart: dict[str, SmartReport] = field(default_factory=dict)  # by volume
     self_check: dict[str, Any] | None = None  # of the last night
     held: HeldFigures = field(default_factory=HeldFigures)
 
@@ -78,6 +80,7 @@ class View:
                     reserve_bytes=self.settings.storage.reserve_bytes,
                     orphan_bytes=self.survey.orphan_bytes.get(slot.name, 0),
                     missing_segments=self.survey.missing_segments.get(slot.name, 0),
+                    smart=self.survey.smart.get(slot.name, SmartReport()),
                 )
                 for slot in self._volumes.slots
             ),
@@ -137,7 +140,7 @@ class View:
             "volumes": [
                 {
                     "name": slot.name,
-                    "state": slot.state.value,
+                    "state": self._volumes.state_of(slot).value,
                     "capacity_bytes": slot.usage.capacity_bytes if slot.usage else 0,
                     "free_bytes": slot.usage.free_bytes if slot.usage else 0,
                 }

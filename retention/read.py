@@ -126,6 +126,10 @@ class Store:
         """Start of the oldest footage kept whose time is known, UTC microseconds."""
         return self._index.read(lambda connection: rows.oldest_us(connection, camera))
 
+    def kept_on(self, volume: str) -> tuple[int, int]:
+        """How many segments a volume (its UUID) holds, and their bytes; a second in millions."""
+        return self._index.read(lambda connection: rows.kept_on(connection, volume))
+
     def locate(self, camera: str, at_us: int) -> Segment | None:
         """The segment that holds the instant, else the first one after it."""
         return self._index.read(lambda connection: rows.segment_at(connection, camera, at_us))

@@ -37,6 +37,8 @@ class SegmentWriter:
         self.header = header
         #: Set by :meth:`finish`: the segment is to be sealed at the next sync.
         self.end_reason: EndReason | None = None
+        #: Set by :meth:`salvage`: nothing is durable, yet the file could not be removed.
+        self.is_left_behind = False
         self._volume = volume
         self._open_row = open_row
         self._unfit = ""
@@ -140,6 +142,7 @@ class SegmentWriter:
                 file.discard()
         except VolumeError as error:
             self.end_reason = EndReason.IO_ERROR  # the next start finishes such a file
+            self.is_left_behind = not self._entries
             log.warning("segment_without_trailer", extra=self._extra(error))
         return is_whole
 

@@ -77,6 +77,12 @@ class Opened:
         if found is not None and found.leftovers and slot.uuid is not None:
             self.leftovers.append((slot.uuid, found.leftovers))
 
+    def take_up(self, paths: tuple[Path, ...], retiring: tuple[Path, ...]) -> list[Slot]:
+        """Put new settings of the volumes in force; the slots that are new wait for
+        :meth:`attach_late`. Raises ``IndexUnavailable``."""
+        known = {Path(row.path): row.uuid for row in self.index.submit(rows.volumes).result()}
+        return self.volumes.take_up(paths, retiring, known)
+
     def reconcile(self, slot: Slot, pause: Callable[[], bool]) -> Reconciled | None:
         """Compare all files and rows of one volume; None while it is not there. Blocks long.
 

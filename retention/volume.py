@@ -64,7 +64,7 @@ class Volume:
         self.path = path
         self.uuid = uuid
         self.reserve_bytes = reserve_bytes
-        self._device = device
+        self.device = device
         self._unsynced_folders: set[str] = set()
         self._journal: SegmentFile | None = None
 
@@ -117,9 +117,9 @@ class Volume:
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         except OSError as error:
             raise unavailable(self.path, "check", error) from error
-        if device != self._device:
+        if device != self.device:
             self.close()  # the journal's part is on what was mounted before
-            self._device = device
+            self.device = device
 
     def probe(self) -> None:
         """Prove that the volume takes writes again: stamp, room, and a synced nameless file."""
@@ -297,7 +297,7 @@ class Volume:
             raise unavailable(self.path, operation, error) from error
         try:
             found, device = stamp_of(self.path, root)
-            if found != self.uuid or device != self._device:
+            if found != self.uuid or device != self.device:
                 raise wrong_id(self.path, found, self.uuid)
             yield root
         except OSError as error:

@@ -150,7 +150,10 @@ class LocalVolume:
             self._attached.close()
         self._attached = volume
         return Attached(
-            uuid=volume.uuid, capacity_bytes=usage.capacity_bytes, free_bytes=usage.free_bytes
+            uuid=volume.uuid,
+            device=volume.device,
+            capacity_bytes=usage.capacity_bytes,
+            free_bytes=usage.free_bytes,
         )
 
     def _take_lock(self, path: Path) -> None:

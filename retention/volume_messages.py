@@ -99,6 +99,7 @@ Request = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
     uuid: str
+    device: int  # as stat tells it
     capacity_bytes: int
     free_bytes: int
 

@@ -22,8 +22,9 @@ from retention.volume_messages import Attach
 
 log = logging.getLogger(__name__)
 
-#: A volume that has been inside one operation for longer than this gets no new segment.
-STUCK_US = 8 * US_PER_S
+#: A volume that has been inside one operation for longer than this gets no new segment, and what it
+#: has is recorded elsewhere: within ten seconds of its last word.
+STUCK_US = 6 * US_PER_S
 
 #: Makes the host of the volume at a place; may raise :class:`VolumeError`.
 MakeHost = Callable[[str], VolumeHost]
@@ -39,6 +40,7 @@ class Slot:
     is_attached: bool = False
     writer: Writer | None = None
     error: VolumeError | None = None
+    device: int | None = None  # as stat tells it
     #: The newest journal entry that its replica is known to hold; None: as at start.
     holds_seq: int | None = None
     #: Takes no new segment; what it holds stays readable, and expires.
@@ -87,6 +89,17 @@ class VolumeSet:
         self._clock = clock
         self._make_host = make_host
 
+    def take_up(
+        self, paths: tuple[Path, ...], retiring: tuple[Path, ...], known: Mapping[Path, str]
+    ) -> list[Slot]:
+        """Add the places that are new, and say anew which retire; the new slots."""
+        have = {slot.path for slot in self.slots}
+        added = [Slot(path, known.get(path)) for path in paths if path not in have]
+        self.slots = [*self.slots, *added]
+        for slot in self.slots:
+            slot.is_retiring = slot.path in retiring
+        return added
+
     def attach(self, slot: Slot) -> bool:
         """Attach or stamp the volume of a slot; False, with ``slot.error`` set, where that fails.
 
@@ -108,6 +121,7 @@ class VolumeSet:
                 )
             )
             slot.uuid, slot.error, slot.is_attached = attached.uuid, None, True
+            slot.device = attached.device
         except VolumeError as error:
             self.refuse(slot, error)
         return slot.is_attached

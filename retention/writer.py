@@ -408,9 +408,12 @@ class VolumeWriter(WriterOperations):
         self._end_row(key, segment)
 
     def _end_row(self, key: _Key, segment: SegmentWriter) -> int | None:
-        """Seal the row of a segment that was given up, or withdraw it; where its media end."""
+        """Seal the row of a segment that was given up, or withdraw it; where its media end.
+
+        The row of a file that should be gone stays, without a fragment: the next start removes it.
+        """
         self._forget(key, segment)
-        if segment.durable_end_us is not None:
+        if segment.durable_end_us is not None or segment.is_left_behind:
             self._rows.segment_sealed(segment.row())
         elif segment.has_row:
             self._rows.segment_discarded(*key)

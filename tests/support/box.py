@@ -61,6 +61,7 @@ class Box:
     folder: Path
     cameras: Sequence[BoxCamera] = ()
     volumes: Sequence[Path] = ()
+    retiring: Sequence[Path] = ()
     state_dir: Path | None = None
     segment_seconds: int = 60
     durability_seconds: float = 1.0
@@ -90,6 +91,7 @@ class Box:
         lines = [
             '[site]\nname = "测试托育中心"\n[storage]',
             f"volumes = {json.dumps(volumes)}",
+            f"retiring = {json.dumps([str(path) for path in self.retiring])}",
             f'state_dir = "{self.state}"',
             f"durability_seconds = {self.durability_seconds}",
             f'reserve_bytes = "{self.reserve_bytes}"',
@@ -207,7 +209,9 @@ class Box:
             raise AssertionError(f"{error}\n{self.log[-3000:]}") from None
 
     def segments(self, camera: str = "*") -> list[Path]:
-        return sorted(self.volume.glob(f"{camera}/*/*/*/*/*.mp4"))
+        """Files of all volumes."""
+        volumes = self.volumes or [self.volume]
+        return sorted(path for volume in volumes for path in volume.glob(f"{camera}/*/*/*/*/*.mp4"))
 
 
 def _text(instant_us: int) -> str:

@@ -24,7 +24,7 @@ class StoredUnit:
 
 def stored_video(box: Box, camera: str) -> list[StoredUnit]:
     """Every stored picture of a camera, in the order of the reader."""
-    with Store(box.state / "index.db", (box.volume,)) as store:
+    with Store(box.state / "index.db", tuple(box.volumes or [box.volume])) as store:
         return [
             StoredUnit(
                 pts_us=stored.unit.pts_us,

@@ -1,0 +1,106 @@
+"""Small disks of their own that fail on demand, for tests that run as root."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+#: Whatever becomes of a test: a frozen file system is thawed after so long.
+THAW_S = 100.0
+
+
+def _run(*command: str | Path) -> bool:
+    return subprocess.run(list(map(str, command)), check=False, capture_output=True).returncode == 0
+
+
+class Disk:
+    """A file system at ``root``; :func:`disk` makes it and takes it away."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._thaw: threading.Timer | None = None
+
+    def freeze(self) -> None:
+        """From now on whoever writes waits in the kernel, and cannot be killed."""
+        self._thaw = threading.Timer(THAW_S, self.thaw)
+        self._thaw.daemon = True
+        self._thaw.start()
+        assert _run("fsfreeze", "-f", self.root)
+
+    def thaw(self) -> None:
+        """No effect on a file system that is not frozen."""
+        if self._thaw is not None:
+            self._thaw.cancel()
+            self._thaw = None
+            _run("fsfreeze", "-u", self.root)
+
+    def fill(self, left_bytes: int = 0) -> Path:
+        """Take all its room, but for some; the file that takes it."""
+        path = self.root / "lost+found" / "fill"
+        path.parent.mkdir(exist_ok=True)
+        figures = os.statvfs(self.root)
+        size = max(0, figures.f_bavail * figures.f_frsize - left_bytes)
+        with path.open("wb", buffering=0) as file:
+            try:
+                while size > 0:
+                    size -= file.write(bytes(min(size, 1 << 20)))
+            except OSError:
+                pass
+        return path
+
+    def remount(self, options: str) -> None:
+        deadline = time.monotonic() + 5
+        while not _run("mount", "-o", f"remount,{options}", self.root):
+            assert time.monotonic() < deadline, "it cannot be remounted"
+            time.sleep(0.1)
+
+    def pull(self) -> None:
+        """The mount goes away under whoever uses it."""
+        assert _run("umount", "-l", self.root)
+
+
+def mount_tmpfs(root: Path, size: str) -> None:
+    root.mkdir(exist_ok=True)
+    assert _run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", root)
+
+
+@contextmanager
+def tmpfs(root: Path, size: str) -> Iterator[Disk]:
+    """A file system in RAM; skips the test where none may be mounted."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    mount_tmpfs(root, size)
+    try:
+        yield Disk(root)
+    finally:
+        while _run("umount", "-l", root):
+            pass
+
+
+@contextmanager
+def ext4(folder: Path, size_mib: int, *, backing_mib: int | None = None) -> Iterator[Disk]:
+    """An ext4 file system on a loop device. With less ``backing_mib`` than it has, writing fails
+    with EIO once that is used up."""
+    folder.mkdir(exist_ok=True)
+    with tmpfs(folder / "backing", f"{backing_mib or size_mib + 16}m"):
+        image, root = folder / "backing" / "image", folder / "root"
+        with image.open("wb") as file:
+            file.truncate(size_mib << 20)
+        assert _run("mkfs.ext4", "-q", "-m", "0", image)
+        root.mkdir(exist_ok=True)
+        if not _run("mount", "-o", "loop", image, root):
+            pytest.skip("no loop device")
+        disk = Disk(root)
+        try:
+            yield disk
+        finally:
+            disk.thaw()
+            while _run("umount", "-l", root):
+                pass
