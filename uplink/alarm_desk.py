@@ -76,6 +76,11 @@ class AlarmDesk:
                 log.warning("alarm_book_damaged", extra={"platform": name})
                 self._metrics.failures.labels("alarm_book_read").inc()
 
+    def apply(self, devices: Mapping[str, Device]) -> None:
+        """What the same platforms see from now on."""
+        for name, desk in self._desks.items():
+            desk.device = devices[name]
+
     def observe(self, state: SiteState) -> None:
         """Take what is wrong now."""
         now_us = self._clock.utc_us()

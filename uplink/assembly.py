@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from config.schema import Settings
 from retention.clock import Clock
@@ -23,6 +24,17 @@ from uplink.snapshots import Snapshots
 FOLDER = "uplink"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """The parts at work."""
+
+    messages: Messages
+
+    def apply(self, settings: Settings) -> None:
+        """What platforms see has changed, the platforms have not: subscribers hear of it."""
+        self.messages.apply({one.name: device_for(settings, one) for one in settings.platform})
+
+
 @asynccontextmanager
 async def answering(
     settings: Settings,
@@ -32,7 +44,7 @@ async def answering(
     jobs: asyncio.TaskGroup,
     clock: Clock,
     local_host: Callable[[str], str],
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Answers]:
     """Puts the parts into ``handlers`` for as long as the block lasts.
 
     Args:
@@ -65,7 +77,7 @@ async def answering(
             handlers.observers.append(messages)
             tasks = [jobs.create_task(edge.run()), jobs.create_task(messages.serve())]
             try:
-                yield
+                yield Answers(messages=messages)
             finally:
                 handlers.observers.remove(messages)
                 for task in tasks:

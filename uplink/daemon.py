@@ -28,7 +28,7 @@ from retention.audit_chain import Action
 from retention.clock import HostClock, SystemClock, boot_id
 from retention.endpoint import Endpoint, Health
 from uplink.agent import Agent, AgentSettings
-from uplink.assembly import answering
+from uplink.assembly import Answers, answering
 from uplink.desk import Desk, Surroundings
 from uplink.guard import Guard
 from uplink.handlers import Handlers
@@ -97,6 +97,7 @@ class Uplink:
         self._around: Surroundings | None = None
         self._message_metrics = MessageMetrics(self.metrics.registry)
         self._parts = AsyncExitStack()
+        self._answers: Answers | None = None  # while there are platforms
 
     async def run(self) -> None:
         self._stopping, self._reloading = asyncio.Event(), asyncio.Event()
@@ -171,14 +172,16 @@ class Uplink:
         await self._apply(fresh)
 
     async def _apply(self, settings: Settings) -> None:
-        """Puts settings in force. What platforms see of the site is made from all of them, so a
-        change of any part that concerns us has every platform registered anew."""
-        if settings.platform != self._settings.platform or not self._is_same_site(settings):
+        """Puts settings in force. A change of the platforms has every one registered anew; of
+        cameras or site their subscribers hear."""
+        if not self._is_same(settings, "platform", "storage", "metrics"):
             await self._leave()
+        elif self._answers and not self._is_same(settings, "site", "camera", "retention"):
+            self._answers.apply(settings)
         self._settings = settings
         self._told_time.keep(frozenset(platform.name for platform in settings.platform))
         if not self._stations and settings.platform:
-            await self._parts.enter_async_context(self._answering())
+            self._answers = await self._parts.enter_async_context(self._answering())
             self._refused = {}
             for platform in settings.platform:
                 self._begin(platform)
@@ -187,13 +190,10 @@ class Uplink:
         self.metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
         log.info("settings_in_force", extra={"platforms": len(self._stations)})
 
-    def _is_same_site(self, settings: Settings) -> bool:
-        return all(
-            getattr(settings, key) == getattr(self._settings, key)
-            for key in ("site", "camera", "storage", "metrics")
-        )
+    def _is_same(self, settings: Settings, *keys: str) -> bool:
+        return all(getattr(settings, key) == getattr(self._settings, key) for key in keys)
 
-    def _answering(self) -> AbstractAsyncContextManager[None]:
+    def _answering(self) -> AbstractAsyncContextManager[Answers]:
         assert self._around is not None
         return answering(
             self._settings,
@@ -277,6 +277,7 @@ class Uplink:
         for socket in self._sockets.values():
             socket.close()
         self._sockets.clear()
+        self._answers = None
         await self._parts.aclose()
 
     # Hosts -----------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ class Messages:
         snapshots: Snapshots,
         metrics: MessageMetrics,
     ) -> None:
-        self._devices = devices
+        self._devices = dict(devices)
         self._clock = clock
         self._state = state
         self._records = records
@@ -109,6 +109,11 @@ class Messages:
     def connect(self, agent: UserAgent) -> None:
         """Who sends what is not an answer."""
         self._agent = agent
+
+    def apply(self, devices: Mapping[str, Device]) -> None:
+        """What the same platforms see from now on; the next tick tells subscribers."""
+        self._devices = dict(devices)
+        self._desk.apply(devices)
 
     async def serve(self) -> None:
         """Notifies subscribers and sends alarms, until cancelled."""

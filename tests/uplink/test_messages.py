@@ -386,6 +386,31 @@ def test_a_catalogue_subscription_hears_of_cameras(tmp_path: Path) -> None:
     run(body())
 
 
+def test_a_subscriber_hears_of_new_and_gone_cameras(tmp_path: Path) -> None:
+    async def body() -> None:
+        fewer = replace(DEVICE_2016, channels=DEVICE_2016.channels[:1])
+        async with bench(tmp_path, fewer) as one:
+            one.state = ALL_ON
+            await drained(_subscribe(one, "Catalog").bodies)
+            one.messages.apply({"city": DEVICE_2016})
+            one.messages.tick(one.platform)
+            one.messages.apply({"city": replace(DEVICE_2016, channels=DEVICE_2016.channels[1:])})
+            one.messages.tick(one.platform)
+            await asyncio.gather(*one.platform.pulling)
+            events = [
+                (item.findtext("DeviceID"), item.findtext("Event"), item.findtext("Name"))
+                for _, told in one.platform.notified
+                for item in judged(told).findall("DeviceList/Item")
+            ]
+            assert events == [(YARD, "ADD", "操场"), (GATE, "DEL", None)]
+            status, _ = await one.ask("DeviceInfo", device_id=GATE)
+            assert status == 200
+            _, (answer,) = await one.ask("DeviceInfo", device_id=GATE)
+            assert judged(answer).findtext("Result") == "ERROR"
+
+    run(body())
+
+
 @pytest.mark.parametrize("device", [DEVICE_2016, DEVICE_2022])
 def test_a_place_is_repeated(tmp_path: Path, device: Device) -> None:
     async def body() -> None:
