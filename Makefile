@@ -37,9 +37,10 @@ bench: install-dev
 	tests/debian-packages.sh
 	$(BIN)/python -m tests.bench
 
-faults: install-dev  ## 100 kills and 20 power cuts
+faults: install-dev  ## 100 kills, 20 power cuts, 1,000 network cuts
 	tests/debian-packages.sh
-	XUELIANG_FAULTS=full $(BIN)/python -m pytest tests/crash tests/retention/test_rebuild.py tests/integration/test_host_clock.py
+	XUELIANG_FAULTS=full $(BIN)/python -m pytest tests/crash tests/retention/test_rebuild.py tests/integration/test_host_clock.py \
+		tests/uplink/test_cuts.py tests/peers/test_kamailio.py
 
 fuzz: install-dev  ## every property and parser with 50 times the examples, drawn anew
 	XUELIANG_FUZZ=50 $(BIN)/python -m pytest

@@ -101,7 +101,7 @@ class Uplink:
 
     async def run(self) -> None:
         self._stopping, self._reloading = asyncio.Event(), asyncio.Event()
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._reloading.set)
@@ -410,7 +410,7 @@ class Uplink:
             {"platform": name, "registered": False, "state": "refused", "trouble": why}
             for name, why in self._refused.items()
         ]
-        return {"platforms": platforms}
+        return {"platforms": platforms, "tasks": len(asyncio.all_tasks(self._loop))}
 
     def _health(self) -> Health:
         reasons = {

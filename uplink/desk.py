@@ -485,6 +485,7 @@ class Desk:
             ),
             "subscriptions": self.agent.topics,
             "calls": self.agent.calls,
+            "kept": self.agent.size + len(self._futures) + len(self._jobs),
         }
 
 
