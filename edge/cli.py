@@ -237,6 +237,7 @@ def export(
 @click.option("--from", "from_text", help="ISO 8601; local time without offset")
 @click.option("--to", "to_text")
 @click.option("--key", default="", help="密钥指纹 fingerprint of the box's key, from who knows it")
+@click.option("--witness", type=click.Path(path_type=Path), help="what an outside witness was told")
 @config_option
 @json_option
 @_report_errors
@@ -246,6 +247,7 @@ def verify(
     from_text: str | None,
     to_text: str | None,
     key: str,
+    witness: Path | None,
     config_path: Path,
     as_json: bool,
 ) -> None:
@@ -258,12 +260,13 @@ def verify(
     if folder is not None:
         if from_text or to_text:
             raise click.UsageError("--from and --to go with --camera")
-        report = evidence.verify_folder(folder, key)
+        report = evidence.verify_folder(folder, key, witness)
         document, text = report.as_json(), export_verifier.render(report)
         differences = len(report.differences)
     else:
         assert camera is not None
-        result = evidence.verify_store(load(config_path), camera, from_text, to_text, key)
+        settings = load(config_path)
+        result = evidence.verify_store(settings, camera, from_text, to_text, key, witness)
         document, text = verify.as_json(result), evidence.render_verified(result)
         differences = len(result.differences)
     if as_json:

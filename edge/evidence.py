@@ -23,7 +23,7 @@ from retention.audit import AuditUnavailable, os_actor
 from retention.audit_chain import Action
 from retention.clock import SystemClock
 from retention.export import Exported, ExportFailed, Order, plan_export, write_export
-from retention.export_verifier import Report, verify_export
+from retention.export_verifier import Report, statements_in, verify_export
 from retention.journal import key_id
 from retention.keys import KEY_NAME, KeyUnusable, signing_key
 from retention.read import is_edge_running
@@ -195,13 +195,37 @@ def export_json(settings: Settings, result: Exported) -> dict[str, Any]:
 # Verifying ---------------------------------------------------------------------------------------
 
 
-def verify_folder(folder: Path, known_key: str) -> Report:
+class StatementsUnreadable(XueliangError):
+    """A file that should hold what a witness was told, and does not."""
+
+    code = "statements_unreadable"
+
+
+def read_statements(path: Path | None) -> list[Any]:
+    """What a witness kept. Raises :class:`StatementsUnreadable`."""
+    if path is None:
+        return []
+    try:
+        return statements_in(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise StatementsUnreadable(
+            f"{path} holds no statements: {error}",
+            hint="a JSON object a line, or an array of them, as the box POSTed them",
+        ) from error
+
+
+def verify_folder(folder: Path, known_key: str, witness: Path | None = None) -> Report:
     """An export, from its folder alone; needs no settings and no store."""
-    return verify_export(folder, known_key)
+    return verify_export(folder, known_key, read_statements(witness))
 
 
 def verify_store(
-    settings: Settings, camera: str, from_text: str | None, to_text: str | None, known_key: str
+    settings: Settings,
+    camera: str,
+    from_text: str | None,
+    to_text: str | None,
+    known_key: str,
+    witness: Path | None = None,
 ) -> Verified:
     """A camera's footage in the store.
 
@@ -227,6 +251,7 @@ def verify_store(
         window,
         is_live=is_edge_running(state_dir),
         own_key=own_key,
+        statements=read_statements(witness),
     )
     wanted = known_key.replace(":", "").replace(" ", "").lower()
     if wanted and not (
@@ -256,6 +281,8 @@ def render_verified(result: Verified) -> str:
         f"已逐字节校验 read to the last byte: {read}",
         f"证据链 chain: {result.chained} segments, {result.deleted} deleted under tombstones",
     ]
+    if result.witnessed:
+        lines.append(f"外部见证 witnessed: journal up to {result.witnessed}")
     if result.unchained:
         ranges = ", ".join(f"{first}-{last}" for first, last in result.unchained)
         lines.append(f"尚未入链 under no checkpoint yet: segments {ranges}")

@@ -11,6 +11,7 @@ A folder under the asked name is whole: it is written beside and renamed at the 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
 import os
@@ -18,6 +19,7 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -167,13 +169,15 @@ def write_export(
         raise ExportFailed(f"{folder} is not empty", hint="name a new folder")
     if os.path.ismount(folder):
         raise ExportFailed(f"{folder} is a disk of its own", hint="name a new folder on it")
-    beside = folder.parent / f".{folder.name}.partial-{secrets.token_hex(4)}"
+    beside = folder.parent / f"{_beside(folder)}{secrets.token_hex(4)}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder)
         _require_room(folder.parent, plan.size_bytes)
         beside.mkdir(mode=0o700)
-        result = _Writer(plan, _roots(volumes), beside, key).write(now_us, record, notes)
-        os.rename(beside, folder)
+        with _locked(beside):
+            result = _Writer(plan, _roots(volumes), beside, key).write(now_us, record, notes)
+            os.rename(beside, folder)
         _sync_folder(folder.parent)
     except OSError as error:
         raise ExportFailed(
@@ -184,6 +188,31 @@ def write_export(
         shutil.rmtree(beside, ignore_errors=True)
     result.folder, result.notes = folder, list(notes)
     return result
+
+
+def _beside(folder: Path) -> str:
+    """How the names of its unfinished forerunners begin."""
+    return f".{folder.name}.partial-"
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """What a killed export to the same name left: footage that nobody would look after."""
+    for name in os.listdir(folder.parent):
+        path = folder.parent / name
+        if name.startswith(_beside(folder)) and path.is_dir() and not path.is_symlink():
+            with suppress(BlockingIOError), _locked(path):  # else another one is at work
+                shutil.rmtree(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Raises :class:`BlockingIOError` if another process holds the folder."""
+    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(file)
 
 
 # Planning ----------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 A copy of this file lies in every export as ``verify.py``. It needs Python 3.11 and the package
 ``cryptography`` (``pip install cryptography``), nothing else of Xueliang, and no network:
 
-    python verify.py [FOLDER] [--key FINGERPRINT] [--json]
+    python verify.py [FOLDER] [--key FINGERPRINT] [--witness FILE] [--json]
 
 Take it, and the fingerprint of the box's key, from somebody whom you trust, not from the export:
 whoever can change the export can change its verifier too, and sign with a key of his own.
@@ -25,8 +25,10 @@ What is checked, in this order (SHA-256 everywhere, Ed25519 of RFC 8032, JSON wi
    was removed or put in between.
 6. Range and gaps are those of the fragments.
 
-What it cannot tell: whether who holds the box's key signed another past. Compare the checkpoint's
-link or the journal's head with what the outside witness got at that time.
+What it cannot tell alone: whether who holds the box's key signed another past later. For that give
+it the statements that an outside witness got at the time (a file of JSON objects, one a line, or
+one array): where one was made of the very end of a checkpoint of the export, its link must be the
+same.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,6 +50,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 MANIFEST = "manifest.json"
 FORMAT = "xueliang export 1"
+STATEMENT = "xueliang witness 1"
 GAP_MIN_US = 1_000_000
 MANIFEST_BYTES_MAX = 1 << 30
 FRAGMENT_BYTES_MAX = 300 << 20
@@ -107,12 +110,13 @@ def fingerprint_of(public: bytes) -> str:
     return hashlib.sha256(public).hexdigest()
 
 
-def verify_export(folder: Path, known_key: str = "") -> Report:
+def verify_export(folder: Path, known_key: str = "", statements: Sequence[Any] = ()) -> Report:
     """Check an export.
 
     Args:
         known_key: the fingerprint of the box's key, or its first 16 digits or more, from somebody
             who knows; colons and spaces do not matter.
+        statements: that a witness got (:func:`statements_in`).
     """
     report = Report(folder=str(folder))
     try:
@@ -128,6 +132,7 @@ def verify_export(folder: Path, known_key: str = "") -> Report:
             _check_media(folder, file, segments[file["segment"]], manifest["camera"], report)
         _check_chain(manifest, segments, report)
         _check_times(manifest, segments, report)
+        _check_witness(manifest, statements, report)
     except _Damaged as error:
         report.differences.append(str(error))
     except OSError as error:
@@ -376,6 +381,64 @@ def _fault_of_links(
     return ""
 
 
+# The witness -------------------------------------------------------------------------------------
+
+
+def statements_in(content: bytes) -> list[Any]:
+    """What a witness kept: one JSON object, an array of them, or one a line.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    try:
+        found = json.loads(content)
+    except ValueError:
+        found = [json.loads(line) for line in content.splitlines() if line.strip()]
+    return found if isinstance(found, list) else [found]
+
+
+def is_statement(document: Any) -> bool:
+    """Whether it is a statement of a box, signed by the key that it names."""
+    try:
+        signed = {name: value for name, value in document.items() if name != "signature"}
+        public, signature = bytes.fromhex(document["key"]), bytes.fromhex(document["signature"])
+        return document["format"] == STATEMENT and _is_signed(public, signature, canonical(signed))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return False
+
+
+def _check_witness(manifest: dict[str, Any], statements: Sequence[Any], report: Report) -> None:
+    camera = manifest["camera"]
+    keys = {manifest["key"], *manifest["other_keys"]}
+    links: dict[int, tuple[str, int]] = {}
+    for statement in statements:
+        if not is_statement(statement):
+            report.differences.append("a statement of the witness is not signed as it says")
+        elif statement["key"] in keys and camera in statement["cameras"]:
+            told = statement["cameras"][camera]
+            links.setdefault(told["position"], (told["link"], statement["at_us"]))
+    for told in manifest["checkpoints"]:
+        entry = json.loads(told["line"])
+        data = entry["data"]
+        end = data["position"] + sum(last - first + 1 for first, last in data["numbers"])
+        if end not in links:
+            if statements:
+                report.notes.append(
+                    f"the checkpoint in journal {entry['seq']} is in no statement of the witness"
+                )
+            continue
+        link, at_us = links[end]
+        if link == data["after"]:
+            report.notes.append(
+                f"the witness knew the checkpoint in journal {entry['seq']} at {_text(at_us)}"
+            )
+        else:
+            report.differences.append(
+                f"the checkpoint in journal {entry['seq']} is not the one that the witness was"
+                f" told at {_text(at_us)}: this past was signed anew"
+            )
+
+
 # Times -------------------------------------------------------------------------------------------
 
 
@@ -446,9 +509,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="verifies an export of Xueliang Edge")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
     parser.add_argument("--key", default="", help="fingerprint of the box's key")
+    parser.add_argument("--witness", type=Path, help="statements that a witness got")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    report = verify_export(arguments.folder, arguments.key)
+    statements = statements_in(arguments.witness.read_bytes()) if arguments.witness else []
+    report = verify_export(arguments.folder, arguments.key, statements)
     if arguments.json:
         text = json.dumps(report.as_json(), ensure_ascii=False, indent=2)
     else:

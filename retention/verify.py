@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from retention.chain import NumberRange, holes_of, is_in, merged, ranges_of
 from retention.chain_walk import ChainedSegments, DeletedPiece, Walk, walk
 from retention.digest import DIGEST_BYTES
+from retention.export_verifier import is_statement
 from retention.index import rows
 from retention.index.entries import add_entries
 from retention.index.migrations import migrate
@@ -76,6 +77,7 @@ class Verified:
     size_bytes: int = 0
     chained: int = 0  # segments passed on the walk along the chain
     deleted: int = 0  # of the chain, under a tombstone
+    witnessed: int = 0  # the newest entry of the journal that a witness knew, as it is now
     #: Of the segments in the window, the numbers that no checkpoint covers (yet).
     unchained: tuple[NumberRange, ...] = ()
     differences: list[Finding] = field(default_factory=list)
@@ -108,6 +110,7 @@ class _Snapshot:
     digests: dict[int, bytes] = field(default_factory=dict)
     numbers: list[int] = field(default_factory=list)  # of the rows whose footage is to be read
     going: set[int] = field(default_factory=set)  # doomed under a tombstone
+    links: dict[int, str] = field(default_factory=dict)  # by the position that they end at
     #: Numbers that tombstones of the journal tell of, merged.
     buried: tuple[NumberRange, ...] = ()
     #: What re-timing added to each run of the camera, as the journal has it.
@@ -123,6 +126,7 @@ def verify_camera(
     *,
     is_live: bool,
     own_key: Ed25519PublicKey | None = None,
+    statements: Sequence[Any] = (),
 ) -> Verified:
     """Compare everything that is known of a camera.
 
@@ -130,6 +134,7 @@ def verify_camera(
         volumes: the configured roots.
         is_live: ``edge`` runs: what is younger than the comparison is left out.
         own_key: the key in the state folder, where it may be read.
+        statements: that a witness got (retention.export_verifier).
 
     Raises:
         IndexUnavailable, IndexCorrupt: there is nothing to compare with.
@@ -141,6 +146,8 @@ def verify_camera(
         result.keys = [fingerprint(key) for key in snapshot.keys]
         if own_key is not None and fingerprint(own_key) not in result.keys:
             result.differ("journal", "this box's key never came into use in it")
+        for statement in statements:
+            _compare_statement(statement, snapshot, result)
         roots = _roots(volumes, result)
         for uuid, root in roots.items():
             _compare_replica(index, uuid, root, snapshot, result, is_live=is_live)
@@ -245,6 +252,7 @@ def _walk(
     rebuilt: sqlite3.Connection, camera: str, snapshot: _Snapshot, result: Verified
 ) -> tuple[int, int]:
     checkpoints = [chained_segments(row) for row in rows.checkpoints(rebuilt, camera)]
+    snapshot.links = {one.position + one.segments: one.after.hex() for one in checkpoints}
     walked: Walk = walk(
         checkpoints,
         pieces_of(rows.tombstones(rebuilt, camera)),
@@ -283,6 +291,35 @@ def pieces_of(tombstones: Iterator[rows.TombstoneRow]) -> Iterator[DeletedPiece]
                 after=after,
                 name=f"the tombstone in journal {tombstone.seq}",
             )
+
+
+# The witness -------------------------------------------------------------------------------------
+
+
+def _compare_statement(statement: Any, snapshot: _Snapshot, result: Verified) -> None:
+    """What was told outside must still be what journal and chain say of that time."""
+    if not is_statement(statement):
+        result.differ("witness", "a statement is not signed as it says")
+        return
+    try:
+        seq, told = int(statement["journal"]["seq"]), bytes.fromhex(statement["journal"]["hash"])
+        at_us, camera = int(statement["at_us"]), statement["cameras"].get(result.camera)
+        position, link = (camera["position"], camera["link"]) if camera else (0, "")
+        key = fingerprint(Ed25519PublicKey.from_public_bytes(bytes.fromhex(statement["key"])))
+    except (ValueError, TypeError, LookupError, AttributeError):
+        result.differ("witness", "a statement is not laid out as it should be")
+        return
+    name = f"witness at {at_us}"
+    if key not in result.keys:
+        result.differ(name, "was told by another box, or with a key that the journal does not know")
+    elif seq > result.head.seq:
+        result.differ(name, f"knew the journal's entry {seq}, and it ends at {result.head.seq}")
+    elif snapshot.lines.get(told) != seq:
+        result.differ(name, f"knew another entry {seq} of the journal: it was signed anew")
+    elif link and snapshot.links.get(position) != link:
+        result.differ(name, f"knew another link at {position} of the chain")
+    else:
+        result.witnessed = max(result.witnessed, seq)
 
 
 # Volumes -----------------------------------------------------------------------------------------
@@ -497,6 +534,7 @@ def as_json(result: Verified) -> dict[str, Any]:
         "bytes": result.size_bytes,
         "chained": result.chained,
         "deleted": result.deleted,
+        "witnessed": result.witnessed,
         "unchained": [list(one) for one in result.unchained],
         "differences": [{"thing": one.thing, "what": one.what} for one in result.differences],
         "notes": [{"thing": one.thing, "what": one.what} for one in result.notes],

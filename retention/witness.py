@@ -19,12 +19,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from retention.export_verifier import canonical
+from retention.export_verifier import STATEMENT, canonical
 from retention.index import rows
 
-FORMAT = "xueliang witness 1"
 FOLDER = "witness"
 #: Three months of hourly ones.
 WAITING_MAX = 2200
@@ -43,7 +42,7 @@ def statement(
         if (row := rows.last_checkpoint(connection, camera)) is not None
     }
     document: dict[str, Any] = {
-        "format": FORMAT,
+        "format": STATEMENT,
         "site": site,
         "at_us": at_us,
         "journal": {"seq": last.seq, "hash": last.hash},
@@ -51,17 +50,6 @@ def statement(
         "key": key.public_key().public_bytes_raw().hex(),
     }
     return {**document, "signature": key.sign(canonical(document)).hex()}
-
-
-def is_signed(document: Mapping[str, Any]) -> bool:
-    """Whether a statement is signed by the key that it names."""
-    try:
-        signed = {name: value for name, value in document.items() if name != "signature"}
-        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(document["key"]))
-        key.verify(bytes.fromhex(document["signature"]), canonical(signed))
-    except Exception:  # noqa: BLE001 - whatever a stranger's file holds, it is no statement then
-        return False
-    return True
 
 
 class Waiting:

@@ -18,9 +18,10 @@ from cryptography.x509.oid import NameOID
 from config.schema import Evidence
 from edge.witness import Witness, WitnessUnreachable, post
 from retention import witness
+from retention.export_verifier import is_statement
 from retention.index.read import Index
 from retention.keys import signing_key
-from retention.witness import Waiting, is_signed, statement
+from retention.witness import Waiting, statement
 from tests.retention.evidence import make_store
 from tests.retention.writing import wait_until
 from tests.support.box import free_port
@@ -172,7 +173,7 @@ def test_a_statement_says_where_journal_and_chains_end(tmp_path: Path) -> None:
     assert told["cameras"]["gate"]["position"] == 6
     assert told["cameras"]["hall"]["position"] == 1
     assert told["key"] == key.public_key().public_bytes_raw().hex()
-    assert is_signed(told)
-    assert not is_signed({**told, "at_us": 6})
-    assert not is_signed({})
-    assert not is_signed({"key": 3, "signature": []})
+    assert is_statement(told)
+    assert not is_statement({**told, "at_us": 6})
+    assert not is_statement({})
+    assert not is_statement({"key": 3, "signature": []})

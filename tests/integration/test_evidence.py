@@ -14,9 +14,9 @@ import pytest
 
 from config.instants import parse_instant
 from edge.demo.plan import CameraPlan, StreamPlan
+from retention.export_verifier import is_statement
 from retention.mp4.scan import scan
 from retention.mp4.units import read_units
-from retention.witness import is_signed
 from tests.support.box import Box, BoxCamera, decode_errors, wait_for
 from tests.support.cameras import demo_process
 from tests.support.witness import witness_server
@@ -172,7 +172,7 @@ def test_the_witness_knows_the_links_under_which_the_export_stands(
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
     told = [json.loads(body) for body in STATEMENTS[0]]
     assert told
-    assert all(is_signed(one) for one in told)
+    assert all(is_statement(one) for one in told)
     assert {one["site"] for one in told} == {"测试托育中心"}
     assert {one["key"] for one in told} == {manifest["key"]}
     links = {one["cameras"]["gate"]["link"] for one in told}

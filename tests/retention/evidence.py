@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from retention.chain import FIRST_LINK, link_all
 from retention.checkpoints import Checkpoints
 from retention.index import rows
+from retention.index.read import Index
 from retention.journal import Kind
-from retention.keys import signing_key
+from retention.keys import KEY_NAME, signing_key
 from retention.model import GapCause
 from retention.start import Opened
 from retention.verify import Verified, verify_camera
+from retention.witness import statement
 from tests.retention.storing import RUN, S, Site, run_of
 from tests.retention.writing import T0
 
@@ -21,16 +25,20 @@ SEGMENTS = 7
 GONE = (2, 3)
 
 
-def make_store(folder: Path, *, is_swept: bool = True) -> Site:
-    """Two volumes, seven segments of three seconds: numbers 1 to 5 in a first checkpoint, 6 in a
+def make_store(folder: Path, *, is_swept: bool = True, seconds: int = 3, key: bytes = b"") -> Site:
+    """Two volumes, seven segments of so many seconds: numbers 1 to 5 in a first checkpoint, 6 in a
     second, 7 in none; 2 and 3 deleted (or only doomed); a hold, a gap, a second camera."""
     site = Site.make(folder, 2)
+    if key:  # of another box
+        path = site.index_path.parent / KEY_NAME
+        path.write_bytes(key)
+        path.chmod(0o600)
     with site.running(("gate", "hall")) as recorder:
         ledger = recorder.opened.ledger
         ledger.run_started(run_of("gate", run=RUN))
         ledger.run_started(run_of("hall", run="1" * 32))
         for number in range(1, 6):
-            recorder.record(number, 3 * number, 3, place=number % 2)
+            recorder.record(number, 3 * number, seconds, place=number % 2)
         recorder.record(1, 0, 2, camera="hall", run="1" * 32)
     site.at(20)
     with site.running(("gate", "hall"), boot="boot-2") as recorder:
@@ -105,13 +113,25 @@ def _delete(site: Site, opened: Opened, *, is_swept: bool) -> None:
     opened.index.submit(lambda connection: connection.execute("DELETE FROM doomed")).result()
 
 
-def verified(site: Site, camera: str = "gate") -> Verified:
+def statement_of(site: Site) -> dict[str, Any]:
+    """What the witness is told now."""
+    key = signing_key(site.index_path.parent)
+    with Index.open_read(site.index_path) as index:
+        told = index.read(lambda connection: statement(connection, "site", T0, key))
+    assert told is not None
+    return told
+
+
+def verified(
+    site: Site, camera: str = "gate", statements: Sequence[dict[str, Any]] = ()
+) -> Verified:
     return verify_camera(
         site.index_path,
         site.volumes,
         camera,
         is_live=False,
         own_key=signing_key(site.index_path.parent).public_key(),
+        statements=statements,
     )
 
 

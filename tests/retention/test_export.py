@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -331,3 +332,50 @@ def test_an_error_or_an_interruption_at_any_write_leaves_nothing_that_looks_whol
             with pytest.raises((ExportFailed, KeyboardInterrupt)):
                 exported(sound, tmp_path / "out", 0, 40)
         assert os.listdir(tmp_path) == []
+
+
+def _killed_at(site: Site, folder: Path, place: int | str) -> None:
+    """A child that is killed when it makes its n-th file, or renames."""
+    child = os.fork()
+    if child:
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        return
+    create, count = export._Writer._create, [0]
+
+    def maybe(self: Any, name: str) -> int:
+        count[0] += 1
+        file = create(self, name)
+        if count[0] == place or name == place:
+            os.write(file, b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return file
+
+    export._Writer._create = maybe  # type: ignore[method-assign]
+    if place == "rename":
+        os.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    try:
+        exported(site, folder, 0, 40)
+    finally:
+        os._exit(0)
+
+
+@pytest.mark.parametrize("place", [1, 3, "verify.py", MANIFEST, "rename"])
+def test_a_killed_export_never_looks_whole_and_the_next_one_clears_up(
+    sound: Site, tmp_path: Path, place: int | str
+) -> None:
+    _killed_at(sound, tmp_path / "out", place)
+    [left] = os.listdir(tmp_path)
+    assert left.startswith(".out.partial-")
+    if place != "rename":
+        assert verify_export(tmp_path / left).differences
+    exported(sound, tmp_path / "out", 0, 40)
+    assert os.listdir(tmp_path) == ["out"]
+    assert verify_export(tmp_path / "out").differences == []
+
+
+def test_an_export_under_way_is_not_cleared_up(sound: Site, tmp_path: Path) -> None:
+    other = tmp_path / ".out.partial-12345678"
+    other.mkdir()
+    with export._locked(other):
+        exported(sound, tmp_path / "out", 0, 40)
+        assert sorted(os.listdir(tmp_path)) == [other.name, "out"]

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from retention.export_verifier import verify_export
+from retention.export_verifier import statements_in, verify_export
 from retention.index import rows
 from retention.index.read import Index
 from retention.journal import Kind
+from retention.keys import KEY_NAME
 from retention.model import Segment
 from retention.verify import Verified, Window, verify_camera
-from tests.retention.evidence import GONE, SEGMENTS, copy_of, make_store, verified
+from tests.retention.evidence import GONE, SEGMENTS, copy_of, make_store, statement_of, verified
 from tests.retention.storing import S, Site, path_of
 from tests.retention.sweeping import Sweeper, record_hours
 from tests.retention.test_export import exported
@@ -307,3 +308,49 @@ def test_after_a_kill_at_any_step_of_a_sweep_everything_verifies(tmp_path: Path)
     assert verified(site).differences == []
     exported(site, tmp_path / "out", 0, 10_000)
     assert len(verify_export(tmp_path / "out").differences) > 0  # what policy took is not there
+
+
+def test_who_has_the_boxes_own_key_can_sign_another_past_but_the_witness_knew_the_first(
+    sound: Site, tmp_path: Path
+) -> None:
+    told = statement_of(sound)
+    key = (sound.index_path.parent / KEY_NAME).read_bytes()
+    other = make_store(tmp_path / "box", seconds=2, key=key)
+    assert verified(other).differences == []
+    assert "knew another entry" in _told(verified(other, statements=[told]))
+    exported(other, tmp_path / "out", 0, 40)
+    assert verify_export(tmp_path / "out").differences == []
+    report = verify_export(tmp_path / "out", "", [told])
+    assert "this past was signed anew" in "\n".join(report.differences)
+
+
+def test_what_the_witness_knew_and_is_still_so_is_told(sound: Site, tmp_path: Path) -> None:
+    told = statement_of(sound)
+    result = verified(sound, statements=[told])
+    assert result.differences == []
+    assert result.witnessed == told["journal"]["seq"]
+    exported(sound, tmp_path / "out", 0, 40)
+    notes = verify_export(tmp_path / "out", "", [told]).notes
+    assert any("the witness knew the checkpoint" in note for note in notes)
+    assert any("is in no statement" in note for note in notes)
+
+
+def test_statements_that_do_not_fit_are_told(sound: Site, tmp_path: Path) -> None:
+    told = statement_of(sound)
+    stranger = statement_of(make_store(tmp_path / "stranger"))
+    assert "was told by another box" in _told(verified(sound, statements=[stranger]))
+    bent = {**told, "at_us": 3}
+    assert "not signed as it says" in _told(verified(sound, statements=[bent]))
+    older = copy_of(sound, tmp_path / "older")
+    with older.running(("gate", "hall"), boot="boot-9"):
+        pass
+    ahead = statement_of(older)
+    assert "and it ends at" in _told(verified(sound, statements=[ahead]))
+
+
+def test_statements_are_read_however_the_witness_kept_them() -> None:
+    assert statements_in(b'{"a": 1}') == [{"a": 1}]
+    assert statements_in(b'[{"a": 1}, {"b": 2}]') == [{"a": 1}, {"b": 2}]
+    assert statements_in(b'{"a": 1}\n\n{"b": 2}\n') == [{"a": 1}, {"b": 2}]
+    with pytest.raises(ValueError, match="Expecting"):
+        statements_in(b"hello")
