@@ -46,7 +46,10 @@ def services(state_dir: Path) -> list[str]:
 
 
 def heads(state_dir: Path) -> dict[str, Head]:
-    """The newest record of each log that this user may read, to be anchored in the journal."""
+    """The newest record of each log that this user may read, to be anchored in the journal.
+
+    Each is on its disk when this returns, so that no power cut makes an anchor accuse a log.
+    """
     found = {}
     for service in services(state_dir):
         try:
@@ -147,6 +150,7 @@ def _head(folder: Path) -> Head | None:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - TAIL_BYTES))
             content = file.read()
+            os.fsync(file.fileno())
         for line in reversed(content.split(b"\n")[:-1]):
             try:
                 return parse_line(line).head

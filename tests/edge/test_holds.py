@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from config.schema import Settings
 from edge import holds as holds_module
 from edge.holds import HoldDesk, figures, stored_holds
 from retention.audit import AuditLog, AuditUnavailable
-from retention.audit_read import records
+from retention.audit_read import records, verify
 from retention.holds import HoldRefused, HoldState
 from retention.index import rows
 from retention.index.errors import IndexUnavailable
@@ -272,3 +274,82 @@ def test_figures_count_holds_and_what_they_keep(office: Office) -> None:
         assert found.bytes == {"gate": sizes[0] + sizes[1], "yard": 0}, "no byte is counted twice"
         desk.release({"id": one, "by": "王园长"})
         assert figures(office.site.index_path, None).count["release_asked"] == 1
+
+
+# Random histories ------------------------------------------------------------------------------
+
+_PERSONS = ("王园长", "李主任", "张三")
+_STEPS = st.one_of(
+    st.tuples(st.just("add"), st.none() | st.integers(1, 100)),
+    st.tuples(st.just("release"), st.integers(0, 9), st.sampled_from(_PERSONS)),
+    st.tuples(st.just("expire"), st.integers(0, 100)),
+    st.tuples(st.just("restart"), st.sampled_from(["index", "journal0", "journal1", "nothing"])),
+)
+
+
+@given(st.lists(_STEPS, min_size=3, max_size=14))
+@settings(max_examples=12)
+def test_no_history_loses_a_hold(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]
+) -> None:
+    """Against a model of a few lines; index or one journal may go at any restart."""
+    office = Office(Site.make(tmp_path_factory.mktemp("history"), 2))
+    model: dict[str, dict[str, Any]] = {}
+    pending = list(steps)
+    while True:
+        lost = "nothing"
+        with office.open() as desk:
+            found = {hold.id: hold.state(None).value for hold in stored_holds(_index(office))}
+            assert found == {one: told["state"] for one, told in model.items()}
+            while pending and lost == "nothing":
+                step = pending.pop(0)
+                if step[0] == "restart":
+                    lost = step[1]
+                    break
+                _do(desk, model, step)
+        _lose(office.site, lost)
+        if not pending and lost == "nothing":
+            break
+    before = stored_holds(_index(office))
+    _lose(office.site, "index")
+    reindex(_index(office), office.site.volumes, dry_run=False)
+    assert stored_holds(_index(office)) == before
+    assert verify(office.site.index_path.parent, "edge").is_sound
+
+
+def _index(office: Office) -> Path:
+    return office.site.index_path
+
+
+def _do(desk: HoldDesk, model: dict[str, dict[str, Any]], step: tuple[Any, ...]) -> None:
+    match step:
+        case ("add", term_s):
+            expires_us = None if term_s is None else T0 + term_s * S
+            hold_id = desk.add(_asked(expires_us=expires_us))["id"]
+            model[hold_id] = {"state": "active", "expires_us": expires_us, "asked_by": None}
+        case ("release", place, by):
+            if not model:
+                return
+            hold_id = list(model)[place % len(model)]
+            told = model[hold_id]
+            if told["state"] in ("released", "expired") or told["asked_by"] == by:
+                with pytest.raises(HoldRefused):
+                    desk.release({"id": hold_id, "by": by})
+                return
+            desk.release({"id": hold_id, "by": by})
+            told["state"] = "release_asked" if told["asked_by"] is None else "released"
+            told["asked_by"] = told["asked_by"] or by
+        case ("expire", second):
+            desk.expire(T0 + second * S)
+            for told in model.values():
+                is_over = told["expires_us"] is not None and told["expires_us"] <= T0 + second * S
+                if is_over and told["state"] != "released":
+                    told["state"] = "expired"
+
+
+def _lose(site: Site, what: str) -> None:
+    if what == "index":
+        site.index_path.unlink()
+    elif what.startswith("journal"):
+        for part in (site.volumes[int(what[-1])] / "journal").iterdir():
+            part.unlink()
