@@ -4,7 +4,9 @@ deleted, and the power fails."""
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,22 +14,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from retention.chain import FIRST_LINK, ranges_of
-from retention.checkpoints import Checkpoints
 from retention.holds import EVERY_CAMERA, Hold, added, release
 from retention.index import rows
-from retention.index.write import drop_segment
 from retention.journal import Kind
 from retention.model import GapCause
+from retention.policy import Band, Reason, Rules
 from tests.retention.indexing import LIVING
 from tests.retention.storing import Recorder, S, Site, fragment, run_of
+from tests.retention.sweeping import Sweeper
 from tests.retention.writing import T0
 from tests.support.box import wait_for
 
 CAMERAS = ("gate", "hall", "kitchen", "yard")
 VOLUMES = 3
-#: Segments that each camera records in one life of the service, at most.
-SEGMENTS_A_LIFE = 60
+#: A camera records at most this share of all segments in one life of the service.
+LIFE_SHARE = 25
+#: From one life to the next, at most.
+PAUSE_S = 5_000
+ENDS = ("clean", "killed", "power", "clean", "clean", "killed", "clean", "killed", "clean")
 
 
 @dataclass(slots=True)
@@ -42,50 +46,74 @@ class _Camera:
 
 @dataclass(slots=True)
 class History:
-    """Lives through about ``segments`` segments below ``folder``; :meth:`live` once."""
+    """Lives below ``folder`` until ``segments`` of them are kept; :meth:`live` once."""
 
     folder: Path
     segments: int
     seed: int
-    done: int = 0
+    kept: int = 0
     deleted: int = 0
     lives: int = 0
+    reasons: set[Reason] = field(default_factory=set)
     _cameras: dict[str, _Camera] = field(default_factory=dict)
+
+    @property
+    def life_segments(self) -> int:
+        return self.segments // LIFE_SHARE
 
     def live(self) -> Site:
         order = random.Random(self.seed)
         self._cameras = {name: _Camera() for name in CAMERAS}
         site = Site.make(self.folder / "life-0", VOLUMES)
-        while self.done < self.segments:
+        boots = 0
+        kind = ""
+        while self.kept < self.segments or kind == "power":
             self.lives += 1
             away = order.choice(CAMERAS) if self.lives % 4 == 2 else ""
             names = [name for name in CAMERAS if name != away]
-            kind = ("clean", "killed", "power")[self.lives % 3]
-            boot = f"boot-{self.lives // 3}"  # until the power fails
+            kind = ENDS[self.lives % len(ENDS)]
+            boot = f"boot-{boots}"
             with site.running(names, boot, is_clean=kind == "clean") as recorder:
                 for name, number in recorder.opened.next_numbers.items():
                     self._cameras[name].number = number - 1
-                self._live(recorder, names, order)
+                self._live(recorder, names, order, is_idle=kind == "power")
                 if kind == "power":  # with a segment of each camera in hand
                     self._begin(recorder, names)
-                    site = site.copy(self.folder / f"life-{self.lives}")
-            site.at(max(one.second for one in self._cameras.values()) + order.uniform(5, 500))
+                    site = _after_power_cut(site, recorder, self.folder / f"life-{self.lives}")
+                    boots += 1
+            site.at(max(one.second for one in self._cameras.values()) + order.uniform(5, PAUSE_S))
         return site
 
-    def _live(self, recorder: Recorder, names: list[str], order: random.Random) -> None:
+    def _live(
+        self, recorder: Recorder, names: list[str], order: random.Random, *, is_idle: bool
+    ) -> None:
         opened = recorder.opened
         now_s = int((opened.clock.utc_us() - T0) // S)
         for name in names:
             self._end_run(name, max(now_s, self._cameras[name].second))
         expected: dict[str, int] = {}
-        for name in names * order.randrange(SEGMENTS_A_LIFE // 2, SEGMENTS_A_LIFE):
+        for name in names * order.randrange(self.life_segments // 2, self.life_segments):
             expected[name] = self._record(recorder, name, order)
         self._wait_sealed(recorder, expected)
         self._hold(recorder, names, order)
-        Checkpoints(opened.index, opened.ledger).make(opened.clock.utc_us(), names)
-        for name in names:
-            if order.random() < 0.6:
-                self.deleted += delete(recorder, name, order.randrange(1, SEGMENTS_A_LIFE // 3))
+        self._sweep(recorder, names, order, is_idle=is_idle)
+
+    def _sweep(
+        self, recorder: Recorder, names: list[str], order: random.Random, *, is_idle: bool
+    ) -> None:
+        """By age, and sometimes because the disks are full; ``is_idle``: up to the tombstones, the
+        files go in the next life."""
+        now_s = max(self._cameras[name].second for name in names)
+        band = Band(min_us=now_s * S * 4 // 10, max_us=now_s * S * 8 // 10)
+        sweeper = Sweeper(recorder, Rules(band=band), is_idle=is_idle)
+        sweeper.checkpoints.make(recorder.opened.clock.utc_us(), names)
+        sweeper.turn(now_s)
+        if is_idle or order.random() < 0.25:
+            sweeper.capacity_bytes, sweeper.free_bytes = 1 << 20, order.choice((60, 20)) << 10
+            sweeper.turn(now_s)
+        self.reasons |= {one.reason for one in sweeper.buried}
+        self.deleted += len(sweeper.gone)
+        self.kept = len(sweeper.rows())
 
     def _record(self, recorder: Recorder, name: str, order: random.Random) -> int:
         """One segment, and what may come before it; its number."""
@@ -117,7 +145,6 @@ class History:
             place=order.randrange(VOLUMES),
         )
         camera.second += seconds
-        self.done += 1
         recorder.clock.now_us = max(recorder.clock.now_us, T0 + camera.second * S)  # type: ignore[attr-defined]
         return camera.number
 
@@ -189,33 +216,20 @@ class History:
         ledger.decide(decide, at_us).result()
 
 
-def delete(recorder: Recorder, camera: str, count: int) -> int:
-    """The oldest chained segments go, with a tombstone before."""
-    opened = recorder.opened
-    segments = opened.index.submit(
-        lambda connection: rows.segments_after(connection, camera, 0, -1, count)
-    ).result()
-    spans = [[segment.start_us, segment.end_us] for segment in segments]
-    ranges = ranges_of(sorted(segment.number for segment in segments))
-    data = {
-        "camera": camera,
-        "reason": "expired",
-        "spans": spans,
-        "segments": len(segments),
-        "bytes": sum(segment.size_bytes for segment in segments),
-        "pieces": [[ranges, FIRST_LINK.hex(), FIRST_LINK.hex()]],
-    }
-    opened.ledger._record(Kind.DELETION, data, opened.clock.utc_us()).result()
-    roots = {slot.uuid: slot.path for slot in opened.volumes.slots}
-    for segment in segments:
-        path = segment.path
-        (roots[segment.volume] / path).unlink()
-        opened.index.submit(
-            lambda connection, segment=segment: drop_segment(  # type: ignore[misc]
-                connection, segment.camera, segment.number
-            )
-        ).result()
-    return len(segments)
+def _after_power_cut(site: Site, recorder: Recorder, folder: Path) -> Site:
+    """The disks as they are now; sealed segments do not change any more, and are not copied."""
+    unfinished = recorder.opened.index.submit(rows.unfinished_segments).result()
+    growing = {Path(segment.path).name for segment in unfinished}
+
+    def link_or_copy(source: str, target: str) -> None:
+        name = Path(source).name
+        if name.endswith(".mp4") and name not in growing:
+            os.link(source, target)
+        else:
+            shutil.copy2(source, target)
+
+    shutil.copytree(site.folder, folder, copy_function=link_or_copy)
+    return Site(folder, tuple(folder / path.name for path in site.volumes), site.clock)
 
 
 def whole_dump(index_path: Path) -> dict[str, list[Any]]:

@@ -9,6 +9,7 @@ import os
 
 import pytest
 
+from retention.policy import Reason
 from retention.read import Store
 from retention.reindex import reindex
 from tests.retention.history import CAMERAS, History, causes, whole_dump
@@ -22,16 +23,17 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[History, Site]:
-    history = History(tmp_path_factory.mktemp("history"), SEGMENTS, seed=1)
+    history = History(tmp_path_factory.mktemp("history"), SEGMENTS, seed=6)
     return history, history.live()
 
 
 def test_what_the_volumes_give_back_is_what_was_lost(history: tuple[History, Site]) -> None:
     lived, site = history
     original = whole_dump(site.index_path)
-    assert lived.done >= SEGMENTS
-    assert len(original["segment"]) > SEGMENTS // 3
+    assert len(original["segment"]) >= SEGMENTS
     assert lived.deleted > 10
+    assert lived.reasons >= {Reason.AGE, Reason.OVER_FLOOR}
+    assert IS_FULL or Reason.OVERWRITTEN in lived.reasons  # more of them than it takes, there
     for table in ("camera", "volume", "run", "gap", "hold", "checkpoint", "tombstone", "journal"):
         assert original[table], table
     assert {"expired", "network", "power_lost", "service_crashed"} <= set(causes(original))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from retention.reindex import reindex, set_aside
 from retention.volume_errors import VolumeUnavailable
 from tests.retention.indexing import dump
 from tests.retention.storing import S, Site, run_of
+from tests.retention.sweeping import Sweeper, files_of, record_hours
 from tests.retention.writing import T0
 
 
@@ -137,3 +139,24 @@ def test_a_set_aside_index_takes_its_log_along(tmp_path: Path) -> None:
         "index.db.old-1-wal",
         "index.db.old-2",
     ]
+
+
+def test_a_deletion_under_way_is_no_difference(
+    tmp_path: Path,
+) -> None:
+    """Six of the files are gone, one is still there; all seven have their tombstone."""
+    site = Site.make(tmp_path)
+    with site.running(is_clean=False) as recorder:
+        record_hours(recorder, range(1, 11))
+        sweeper = Sweeper(recorder, is_idle=True)
+        sweeper.turn(9_700)
+        assert sweeper.buried_numbers() == [1, 2, 3, 4, 5, 6, 7]
+    for path in site.files()[:6]:
+        path.unlink()
+    assert reindex(site.index_path, site.volumes, dry_run=True).differences == []
+    site.files()[-1].unlink()  # and one that nobody said anything of
+    [difference] = reindex(site.index_path, site.volumes, dry_run=False).differences
+    assert difference.key == "gate 10"
+    with closing(sqlite3.connect(site.index_path)) as rebuilt:
+        assert rebuilt.execute("SELECT number FROM segment").fetchall() == [(8,), (9,)]
+    assert files_of(tmp_path) == [7, 8, 9]
