@@ -42,8 +42,9 @@ faults: install-dev  ## 100 kills, 20 power cuts, 1,000 network cuts
 	XUELIANG_FAULTS=full $(BIN)/python -m pytest tests/crash tests/retention/test_rebuild.py tests/integration/test_host_clock.py \
 		tests/uplink/test_cuts.py tests/peers/test_kamailio.py
 
-fuzz: install-dev  ## every property and parser with 50 times the examples, drawn anew
+fuzz: install-dev  ## every property and parser with 50 times the examples, drawn anew; SIP and MANSCDP mutated for minutes
 	XUELIANG_FUZZ=50 $(BIN)/python -m pytest
+	$(BIN)/python -m tests.fuzz --seconds 600
 
 lock:  ## needs uv: resolves the pinned requirements anew
 	uv pip compile pyproject.toml --extra dev --generate-hashes --python-version 3.11 --no-header -o requirements-dev.txt

@@ -221,7 +221,7 @@ class Agent:
     def connection_lost(self, now_us: int) -> None:
         """The TCP connection to the platform broke."""
         self._now_us = now_us
-        self._transactions.transport_failed(self._server_path())
+        self._transactions.transport_failed(self.server_path)
         self._settle()
         self.registration.connection_lost(now_us)
         self._settle()
@@ -314,7 +314,7 @@ class Agent:
         server = self.registration.server
         if self._can_send(token, body) and self.is_online:
             request = self._writer.message(server, to_id or server.id, body)
-            self._send(request, self._server_path(), kind="message", token=token)
+            self._send(request, self.server_path, kind="message", token=token)
         else:
             self._effects.append(Delivered(token=token, status=None))
         self._settle()
@@ -327,7 +327,7 @@ class Agent:
             request = self._subscriptions.notify(subscription, body, now_us)
             self._send(
                 request,
-                self._server_path(),
+                self.server_path,
                 kind="notify",
                 token=token,
                 subscription=subscription,
@@ -423,7 +423,7 @@ class Agent:
         if old is not None:
             self._pending.pop(old, None)
             self._transactions.forget(old)
-        self._newest[kind] = self._send(request, self._server_path(), kind=kind)
+        self._newest[kind] = self._send(request, self.server_path, kind=kind)
 
     def _send_keepalive(self) -> None:
         self._keepalives += 1
@@ -431,7 +431,9 @@ class Agent:
         body = keepalive_body(self._keepalives, self.settings.identity.device_id)
         self._replace("keepalive", self._writer.message(server, server.id, body))
 
-    def _server_path(self) -> Path:
+    @property
+    def server_path(self) -> Path:
+        """Where requests outside of calls go."""
         server = self.registration.server
         return Path(transport=self.settings.identity.transport, host=server.host, port=server.port)
 
@@ -639,7 +641,7 @@ class Agent:
         """Cancelled or expired: one last NOTIFY says so."""
         if self._drop_subscription(subscription):
             request = self._subscriptions.last_notify(subscription)
-            self._send(request, self._server_path(), kind="farewell")
+            self._send(request, self.server_path, kind="farewell")
 
     def _drop_subscription(self, subscription: Subscription) -> bool:
         if not self._subscriptions.drop(subscription):

@@ -227,7 +227,7 @@ class Uplink:
             token=lambda: secrets.token_hex(8),
         )
         hosts = (platform.server.host, *platform.peers)
-        desk = Desk(agent, around, self._sender(socket))
+        desk = Desk(agent, around, self._sender(socket), self._resetter(socket))
         self._stations[platform.name] = _Station(
             settings=platform, desk=desk, socket=socket, hosts=hosts
         )
@@ -336,6 +336,13 @@ class Uplink:
             return socket.send(data, path.at(addresses[0]))
 
         return send
+
+    def _resetter(self, socket: SipSocket) -> Callable[[Path], None]:
+        def reset(path: Path) -> None:
+            for address in self._resolver.of(path.host)[:1]:
+                socket.reset(path.at(address))
+
+        return reset
 
     def _candidates(self, place: Place, host: str) -> list[_Station]:
         names = self._sockets[place].guard.platforms(host) if place in self._sockets else ()

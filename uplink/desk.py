@@ -62,16 +62,22 @@ class Desk:
 
     Args:
         send: puts bytes on a path; False where they cannot go.
+        reset: closes the TCP connection to the platform, if there is one.
     """
 
     def __init__(
-        self, agent: Agent, around: Surroundings, send: Callable[[bytes, Path], bool]
+        self,
+        agent: Agent,
+        around: Surroundings,
+        send: Callable[[bytes, Path], bool],
+        reset: Callable[[Path], None],
     ) -> None:
         self.agent = agent
         self.name = agent.settings.name
         self.stopped = asyncio.Event()
         self._around = around
         self._send = send
+        self._reset = reset
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._futures: dict[int, asyncio.Future[int | None]] = {}
@@ -297,6 +303,8 @@ class Desk:
         self._record(Action.PLATFORM_STATE, outcome=Outcome.DONE, what="offline", why=effect.reason)
         for observer in self._around.handlers.observers:
             observer.offline(self.name)
+        if effect.reason in ("keepalive", "no_answer"):
+            self._reset(self.agent.server_path)
 
     # Handlers --------------------------------------------------------------------------------
 

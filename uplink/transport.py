@@ -207,6 +207,13 @@ class SipSocket:
             return False
         return True
 
+    def reset(self, path: Path) -> None:
+        """Closes our connection to a platform that is silent: the next request opens a fresh one,
+        for a connection that a router has forgotten never says so."""
+        connection = self._outgoing.get((path.host, path.port))
+        if connection is not None:
+            connection.close()
+
     def _connection_to(self, path: Path) -> _Connection:
         key = (path.host, path.port)
         connection = self._outgoing.get(key)

@@ -257,12 +257,7 @@ def _check(message: Request | Response) -> None:
     """What every message must have, parsed once, so that no later look raises."""
     if not message.call_id:
         raise Malformed("no Call-ID")
-    for value in message.addresses("Via")[:1]:
-        Via.parse(value)
-        break
-    else:
-        raise Malformed("no Via")
-    message.sender, message.to  # noqa: B018 - each raises Malformed by itself
+    message.via, message.sender, message.to  # noqa: B018 - each raises Malformed by itself
     cseq = message.cseq
     if isinstance(message, Request) and cseq.method != message.method:
         raise Malformed("CSeq is of another method")

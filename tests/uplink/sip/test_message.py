@@ -103,6 +103,7 @@ def test_tolerated(changed: bytes) -> None:
         QUERY.replace(b"Call-ID", b"X-Call-ID"),
         QUERY.replace(b"Via: ", b"X-Via: "),
         QUERY.replace(b"Via: SIP/2.0/UDP 192.0.2.1:5060;rport;branch=z9hG4bK71c2", b"Via: "),
+        QUERY.replace(b"Via: ", b"Via:, "),  # found by tests.fuzz
         QUERY.replace(b"CSeq: 20 MESSAGE", b"CSeq: 20 INVITE"),
         QUERY.replace(b"CSeq: 20", b"CSeq: minus"),
         QUERY.replace(b"From: <sip", b"From: <"[:6] + b"<sip<"),
