@@ -29,6 +29,9 @@ VALUE_BYTES_MAX = 2048
 DETAIL_BYTES_MAX = 12 * 1024
 LINE_BYTES_MAX = 16 * 1024
 
+#: No record goes sooner, whatever the settings say.
+KEPT_US_MIN = 183 * 86_400 * 1_000_000
+
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _SERVICE = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -235,7 +238,8 @@ class Verifier:
         self._anchors: dict[int, list[Anchor]] = {}
         for anchor in anchors:
             self._anchors.setdefault(anchor.seq, []).append(anchor)
-        self._pruned: dict[int, str] = {}  # through which record parts were removed, and its hash
+        #: Through which record parts were removed: its hash, and when.
+        self._pruned: dict[int, tuple[str, int]] = {}
         self._begin: Head | None = None
         self._at: Head | None = None
 
@@ -273,7 +277,8 @@ class Verifier:
     def end(self) -> Verdict:
         """All lines were given."""
         begin = self._begin
-        if begin is not None and begin.seq and self._pruned.get(begin.seq) != begin.hash:
+        pruned = None if begin is None else self._pruned.get(begin.seq)
+        if begin is not None and begin.seq and (pruned is None or pruned[0] != begin.hash):
             self._find(f"records 1 to {begin.seq} are missing, and no record tells of a removal")
         elif begin is not None and not begin.seq and begin.hash != FIRST_PREV:
             self._find("record 1 does not begin the chain")
@@ -282,6 +287,10 @@ class Verifier:
             if begin is None or seq > begin.seq:
                 what = "the end is cut off" if seq > newest else "it is not there"
                 self._find(f"record {seq} was anchored in the journal: {what}")
+            elif pruned is not None and any(
+                0 <= pruned[1] - anchor.at_us < KEPT_US_MIN for anchor in self._anchors[seq]
+            ):
+                self._find(f"record {seq} was removed before it was half a year old")
         return self.verdict
 
     def _compare(self, anchor: Anchor, record: Record, place: str) -> None:
@@ -294,7 +303,7 @@ class Verifier:
     def _note_pruned(self, record: Record) -> None:
         seq, digest = record.detail.get("last_seq"), record.detail.get("last_hash")
         if type(seq) is int and isinstance(digest, str):
-            self._pruned[seq] = digest
+            self._pruned[seq] = digest, record.at_us
             self.verdict.notes.append(f"records up to {seq} were removed as too old")
 
     def _find(self, sentence: str) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retention.audit_chain import (
+    KEPT_US_MIN,
     LINE_BYTES_MAX,
     Action,
     Anchor,
@@ -184,11 +185,18 @@ def test_another_services_record_is_found() -> None:
     assert not _verdict([_line(service="uplink")[0]]).is_sound
 
 
+def _anchor_at(line: bytes, at_us: int) -> Anchor:
+    record = parse_line(line)
+    return Anchor(seq=record.seq, hash=record.hash, at_us=at_us)
+
+
 def test_removed_parts_are_proved_by_the_record_of_their_removal() -> None:
     lines = _chain(6)
     third = parse_line(lines[2])
+    gone_us = third.at_us + 2 * KEPT_US_MIN
     marker, _ = _line(
         parse_line(lines[5]).head,
+        at_us=gone_us,
         action=Action.LOG_PRUNED,
         detail={"last_seq": third.seq, "last_hash": third.hash},
     )
@@ -197,3 +205,12 @@ def test_removed_parts_are_proved_by_the_record_of_their_removal() -> None:
     assert verdict.first_seq == 4
     assert not _verdict(lines[3:]).is_sound, "without the marker"
     assert not _verdict([*lines[4:], marker]).is_sound, "more went than the marker tells"
+    early = _anchor_at(lines[2], gone_us - KEPT_US_MIN + 1)
+    assert not _verdict([*lines[3:], marker], early).is_sound, "it was there half a year ago"
+    wrong_clock = _anchor_at(lines[2], gone_us + KEPT_US_MIN)
+    assert _verdict([*lines[3:], marker], wrong_clock).is_sound
+
+
+def test_a_log_that_is_not_there_any_more_is_found() -> None:
+    assert not _verdict([], _anchor(_chain(1)[0])).is_sound
+    assert _verdict([]).is_sound
