@@ -53,7 +53,7 @@ class Resolver:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 found = await loop.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, UnicodeError) as error:
             log.warning("name_unknown", extra={"host": name, "error": str(error)})
             return ()
         return tuple(dict.fromkeys(canonical(str(entry[4][0])) for entry in found))
