@@ -387,34 +387,35 @@ class AuditLog:
     def _open_newest(self) -> None:
         """Go on behind the newest whole record; what a power cut tore off is put aside."""
         parts = parts_of(self._folder)
-        torn: tuple[bytes, Path] | None = None
+        torn: list[tuple[bytes, Path]] = []
         while parts:
             part = parts.pop()
             content = part.path.read_bytes()
             record, end = _last_record(content)
             if content[end:]:
-                torn = self._put_aside(part, content[end:], end)
+                torn.append(self._put_aside(part, content[end:], end))
             if record is None:
-                if end == 0 and not part.path.stat().st_size:
-                    part.path.unlink()  # nothing in it was ever told to be durable
+                part.path.unlink()  # nothing in it was ever answered for, and it is put aside
                 continue
             self._head = record.head
             self._part = os.open(part.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             self._part_month, self._part_bytes = part.path.stem[-7:], end
             break
-        if torn is not None:
-            content, aside = torn
-            self._append(
-                [
-                    self._own(
-                        Action.LOG_MENDED,
-                        Outcome.DONE,
-                        torn_bytes=len(content),
-                        torn_sha256=hashlib.sha256(content).hexdigest(),
-                        kept_as=aside.name,
-                    )
-                ]
-            )
+        self._append(
+            [
+                self._own(
+                    Action.LOG_MENDED,
+                    Outcome.DONE,
+                    torn_bytes=len(content),
+                    torn_sha256=hashlib.sha256(content).hexdigest(),
+                    kept_as=aside.name,
+                )
+                for content, aside in reversed(torn)
+            ]
+        )
+        for part in parts:  # begun, and then the disk took nothing
+            if not part.path.stat().st_size:
+                part.path.unlink()
 
     def _put_aside(self, part: Part, content: bytes, keep_bytes: int) -> tuple[bytes, Path]:
         """Copy what is torn beside the log, then cut it off: nothing is thrown away unseen."""

@@ -172,6 +172,21 @@ def test_a_torn_line_is_mended_and_told(
     assert verdict.notes, "a person is told"
 
 
+def test_parts_begun_on_a_failing_disk_are_cleared_away(tmp_path: Path, clock: FakeClock) -> None:
+    """An empty one, and two torn ones behind."""
+    _write(tmp_path, clock, 3)
+    folder = _folder(tmp_path)
+    (folder / "000000000003-2026-10.jsonl").touch()
+    (folder / "000000000004-2026-11.jsonl").write_bytes(b'{"action":"ex')
+    (folder / "000000000004-2026-12.jsonl").write_bytes(b'{"act')
+    _reopen(tmp_path, clock)
+    verdict = verify(tmp_path, "edge")
+    assert verdict.is_sound, verdict.findings
+    mended = [record for record in records(tmp_path, "edge") if record.action == "log_mended"]
+    assert [record.detail["torn_bytes"] for record in mended] == [13, 5]
+    assert all(part.path.stat().st_size for part in parts_of(folder))
+
+
 def test_a_mended_end_that_had_been_anchored_is_found(tmp_path: Path, clock: FakeClock) -> None:
     """Tearing a line and having it mended does not pass for a power cut."""
     head = _write(tmp_path, clock, 3)
