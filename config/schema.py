@@ -410,6 +410,10 @@ class Platform(_Table):
     record_item_minutes: Annotated[int, Field(ge=0, le=1440)] = 60
     #: RecordInfo: items cut to the asked window, or told with their true bounds.
     record_clip: bool = True
+    #: Calls of this platform that are served at once; more get 486.
+    media_sessions: Annotated[int, Field(ge=1, le=64)] = 32
+    #: What the link to it takes; key frames are spread so that they do not burst it.
+    link_mbps: Annotated[int, Field(ge=1, le=10_000)] = 50
     #: Hosts to which pictures may be sent, beside ``server`` and ``peers``.
     upload_hosts: Annotated[tuple[Host, ...], List] = ()
 

@@ -103,19 +103,26 @@ class Tap:
 
 class Follower:
     """Units of a camera from the key frame at or before ``from_us`` on, first from disk, then
-    live, until the tap ends or :meth:`close` is called.
+    from the tap.
 
     ``Skipped`` stands where units are missing that were there: this reader was too slow, or what
     was received could not be stored. Iterating raises ``FootageUnavailable`` and
-    ``IndexUnavailable`` as the store does, and ``TapUnavailable`` behind the newest durable unit
-    where ``edge`` does not run.
+    ``IndexUnavailable`` as the store does.
+
+    Args:
+        to_us: None: go on live until the tap ends or :meth:`close` is called, and raise
+            ``TapUnavailable`` where ``edge`` does not run. Else: end before this instant, or with
+            the newest unit that was received when the tap was reached.
     """
 
-    def __init__(self, store: Store, state_dir: Path, camera: str, from_us: int) -> None:
+    def __init__(
+        self, store: Store, state_dir: Path, camera: str, from_us: int, to_us: int | None = None
+    ) -> None:
         self._store = store
         self._state_dir = state_dir
         self._camera = camera
         self._from_us = from_us
+        self._to_us = to_us
         self._tap: Tap | None = None
         self._is_closed = threading.Event()
 
@@ -127,10 +134,25 @@ class Follower:
 
     def __iter__(self) -> Iterator[StoredUnit | Skipped]:
         last: StoredUnit | None = None
-        for last in self._store.access_units(self._camera, self._from_us):
+        for last in self._store.access_units(self._camera, self._from_us, self._to_us):
             if self._is_closed.is_set():
                 return
             yield last
+        if self._to_us is None:
+            yield from self._tapped(last)
+        elif (self._store.newest(self._camera) or 0) < self._to_us:
+            try:
+                for one in self._tapped(last):
+                    if isinstance(one, StoredUnit) and one.unit.pts_us >= self._to_us:
+                        if one.unit.is_key:
+                            return
+                        continue
+                    yield one
+            except TapUnavailable:
+                return  # nobody records: there is nothing beyond the disk
+
+    def _tapped(self, last: StoredUnit | None) -> Iterator[StoredUnit | Skipped]:
+        """What the tap has behind ``last``."""
         deadline_s = time.monotonic() + SEAM_TIMEOUT_S
         while True:
             with Tap(self._state_dir, self._camera) as self._tap:
@@ -144,9 +166,8 @@ class Follower:
                     yield Skipped()
                 if at is not None:
                     yield from waiting[at:]
-                    for unit in units:
-                        if not isinstance(unit, Live):
-                            yield unit
+                    if self._to_us is None:
+                        yield from (unit for unit in units if not isinstance(unit, Live))
                     return
             assert last is not None
             if self._is_closed.wait(SEAM_RETRY_S):

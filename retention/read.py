@@ -48,6 +48,8 @@ LOCK_NAME = "edge.lock"
 TAIL_US = 300 * US_PER_S
 #: Without the right to look at the lock: ``edge`` runs if it said so this recently.
 ALIVE_US = 30 * US_PER_S
+#: No segment is longer: cut without a key frame at the latest (retention.segmenter).
+SEGMENT_US_MAX = 900 * US_PER_S
 #: Segments looked back at for a key frame, where one was cut without (NO_KEY_FRAME).
 KEY_SEGMENTS_BACK = 8
 
@@ -248,6 +250,43 @@ class Store:
                 )
             )
             segment = following[0] if following else None
+
+    def size_bytes(self, camera: str, from_us: int, to_us: int) -> int:
+        """About how many bytes are stored of the window: whole segments, and parts of those at its
+        ends by their length."""
+
+        def query(connection: sqlite3.Connection) -> int:
+            found = 0.0
+            for start_us, end_us, size_bytes in connection.execute(
+                rows.SIZES, (camera, to_us, from_us - SEGMENT_US_MAX)
+            ):
+                length_us = max(1, end_us - start_us)
+                inside_us = min(end_us, to_us) - max(start_us, from_us)
+                found += size_bytes * max(0, inside_us) / length_us
+            return round(found)
+
+        return self._index.read(query)
+
+    def key_before(self, camera: str, at_us: int) -> int | None:
+        """The instant of the newest key frame before ``at_us``, across gaps and runs."""
+
+        def query(connection: sqlite3.Connection) -> int | None:
+            before_us = at_us
+            for _ in range(KEY_SEGMENTS_BACK):
+                found = rows.segments_before(connection, camera, before_us - 1, 1)
+                if not found:
+                    return None
+                keys = [
+                    entry.start_us
+                    for entry in found[0].fragments
+                    if entry.is_key and entry.start_us < at_us
+                ]
+                if keys:
+                    return max(keys)
+                before_us = found[0].start_us
+            return None
+
+        return self._index.read(query)
 
     def _units_of(self, segment: Segment, skip: int, to_us: int | None) -> Iterator[StoredUnit]:
         """Units of one segment; of an open one also what becomes durable meanwhile."""

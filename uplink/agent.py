@@ -674,6 +674,7 @@ class Agent:
             subject=request.headers.get("Subject"),
             source_host=source.host,
             local_host=self.host,
+            call_id=request.call_id,
             is_again=is_again,
         )
         self._effects.append(Invited(call=call.id, invite=invite))

@@ -9,14 +9,20 @@ from dataclasses import dataclass
 
 from config.schema import Settings
 from retention.clock import Clock
+from retention.model import GapCause
 from uplink.alarm_desk import AlarmDesk
+from uplink.device import SiteState
 from uplink.edge_state import EdgeState
+from uplink.footage import Footage
 from uplink.handlers import Handlers
+from uplink.media import Media
+from uplink.media_metrics import MediaMetrics
 from uplink.message_metrics import MessageMetrics
 from uplink.messages import Messages
 from uplink.orders import Orders
 from uplink.ports import UserAgent
 from uplink.records import Records
+from uplink.session import Surroundings
 from uplink.site import device_for
 from uplink.snapshots import Snapshots
 
@@ -41,6 +47,7 @@ async def answering(
     agent: UserAgent,
     handlers: Handlers,
     metrics: MessageMetrics,
+    media_metrics: MediaMetrics,
     jobs: asyncio.TaskGroup,
     clock: Clock,
     local_host: Callable[[str], str],
@@ -57,6 +64,21 @@ async def answering(
     await asyncio.to_thread(desk.load)
     await edge.poll()  # what the first query asks for is known before it comes
     records = Records(state_dir / "index.db", settings.storage.volumes, clock)
+    footage = Footage(state_dir, settings.storage.volumes)
+    media = Media(
+        devices,
+        {one.name: one for one in settings.platform},
+        around=Surroundings(
+            footage=footage,
+            state_dir=state_dir,
+            clock=clock,
+            metrics=media_metrics,
+            is_strained=lambda: is_strained(edge.state),
+        ),
+        records=records,
+        state=lambda: edge.state,
+        jobs=jobs,
+    )
     try:
         async with (
             Orders(state_dir) as orders,
@@ -75,12 +97,20 @@ async def answering(
             messages.connect(agent)
             handlers.messages = handlers.subscriptions = messages
             handlers.observers.append(messages)
+            handlers.media = media
             tasks = [jobs.create_task(edge.run()), jobs.create_task(messages.serve())]
             try:
                 yield Answers(messages=messages)
             finally:
                 handlers.observers.remove(messages)
+                media.close()
                 for task in tasks:
                     task.cancel()
     finally:
+        footage.close()
         await asyncio.to_thread(records.close)
+
+
+def is_strained(state: SiteState) -> bool:
+    """Whether a camera's pictures pile up in front of the disks."""
+    return any(camera.cause == GapCause.DISK_SLOW.value for camera in state.cameras.values())

@@ -33,6 +33,7 @@ from uplink.desk import Desk, Surroundings
 from uplink.guard import Guard
 from uplink.handlers import Handlers
 from uplink.interface import LinkWatch
+from uplink.media_metrics import MediaMetrics
 from uplink.message_metrics import MessageMetrics
 from uplink.metrics import UplinkMetrics
 from uplink.ports import Bodies, Heartbeat, Sending
@@ -96,6 +97,7 @@ class Uplink:
         self._resolver = Resolver()
         self._around: Surroundings | None = None
         self._message_metrics = MessageMetrics(self.metrics.registry)
+        self._media_metrics = MediaMetrics(self.metrics.registry)
         self._parts = AsyncExitStack()
         self._answers: Answers | None = None  # while there are platforms
 
@@ -200,6 +202,7 @@ class Uplink:
             self,
             self.handlers,
             self._message_metrics,
+            self._media_metrics,
             self._around.jobs,
             self._clock,
             self._local_host,

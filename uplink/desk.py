@@ -524,6 +524,9 @@ class DeskCall:
     async def message(self, body: bytes) -> int | None:
         return await self._desk.send_call_message(self._call, body)
 
+    def record(self, note: AuditNote) -> None:
+        self._desk._note(note, 200)
+
     def bye(self) -> None:
         self._desk.bye(self._call)
 

@@ -56,6 +56,10 @@ class OutgoingTimes:
         if stretch is not None:
             self.stretch = stretch
 
+    def take_back(self, newest: int, decoded: int) -> None:
+        """What was given out behind these times was not sent; :meth:`restart` follows."""
+        self.newest, self._decoded = newest, decoded
+
     def picture(self, pts_us: int) -> tuple[int, int]:
         """Presentation and decode time of the next picture in the stream."""
         if self._origin_us is None:

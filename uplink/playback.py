@@ -77,6 +77,8 @@ class Playback:
     _leading_us: int | None = field(init=False, default=None)
     _is_restarting: bool = field(init=False, default=True)
     _anchor: tuple[int, int] | None = field(init=False, default=None)
+    #: The latest presentation and decode time that went out.
+    _sent: tuple[int, int] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.position_us = self.start_us
@@ -134,8 +136,14 @@ class Playback:
         """The source begins anew; forward, behind what was sent last."""
         self._run = None
         self._awaits_key = self._is_restarting = True
+        if self._sent is not None:
+            self.times.take_back(*self._sent)
         self._behind_us = at_us if self._has_sent and not self.is_reverse else None
         return From(at_us=at_us, is_reverse=self.is_reverse)
+
+    def skip(self) -> None:
+        """What comes was not taken: go on at the next key frame."""
+        self._awaits_key = self._is_restarting = True
 
     def place(self, stored: StoredUnit, depth: int) -> Placed | None:
         """The next unit of the source: when it is shown; None where it is not to be sent.
@@ -204,6 +212,8 @@ class Playback:
 
     def sent(self, placed: Placed) -> None:
         """It went out."""
+        newest, decoded = self._sent or (placed.pts, placed.dts)
+        self._sent = max(newest, placed.pts), max(decoded, placed.dts)
         if placed.stored.unit.track is Track.VIDEO:
             self.position_us = placed.stored.unit.pts_us
             self._has_sent = True

@@ -193,6 +193,7 @@ class Invite:
     subject: str
     source_host: str  # where the request came from
     local_host: str  # our address on the reserved interface, for c= and o=
+    call_id: str = ""  # of the dialog, for the audit log
     is_again: bool = False
 
 
@@ -217,6 +218,10 @@ class Call(Protocol):
 
     async def message(self, body: bytes) -> int | None:
         """A MESSAGE inside the dialog (MediaStatus 121): its final status, None without one."""
+        ...
+
+    def record(self, note: AuditNote) -> None:
+        """A line of the audit log about this call."""
         ...
 
     def bye(self) -> None:

@@ -94,6 +94,10 @@ NEWEST = (
     " ORDER BY start_us DESC LIMIT 4)"
 )
 #: Footage whose time is not known is not the oldest, whatever its clock said.
+SIZES = (
+    "SELECT start_us, end_us, size_bytes FROM segment WHERE camera = ? AND start_us < ?"
+    " AND start_us >= ? ORDER BY start_us"
+)
 OLDEST = (
     "SELECT start_us FROM segment WHERE camera = ? AND NOT EXISTS (SELECT 1 FROM run"
     " WHERE run.run = segment.run AND run.offset_us IS NULL) ORDER BY start_us LIMIT 1"

@@ -68,6 +68,7 @@ class UplinkBox:
     platforms: Sequence[BoxPlatform] = ()
     wrapper: Sequence[str] = ()
     more: str = ""  # further TOML: cameras
+    storage: str = ""  # further lines of [storage]
     metrics_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -77,6 +78,7 @@ class UplinkBox:
         lines = [
             '[site]\nname = "测试托育中心"\n[storage]',
             f'volumes = ["{volume}"]\nstate_dir = "{self.folder / "state"}"',
+            self.storage,
             f'[metrics]\nbind = "127.0.0.1:{self.metrics_port}"',
             *(platform.toml(self.folder) for platform in self.platforms),
             self.more,

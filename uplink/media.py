@@ -1,0 +1,328 @@
+"""INVITE and what follows it: who may watch what, sockets, sessions, the audit log's lines. Shell.
+
+GB/T 28181-2022 clauses 9.2 to 9.5 and annexes B to D, K; the statuses of refusals are those of
+gb28181.md 4.6. Nothing is served that the platform's Catalog does not list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from config.errors import XueliangError
+from config.instants import BEIJING, format_instant
+from config.schema import Platform
+from retention.index.errors import IndexUnavailable
+from retention.model import US_PER_S
+from uplink.device import Channel, Device, Presence, SiteState
+from uplink.manscdp.markup import leaf
+from uplink.manscdp.message import Head
+from uplink.manscdp.message import Kind as MessageKind
+from uplink.mansrtsp import RequestUnfit, parse_request
+from uplink.media_sockets import Local, MediaSocketError, NoPort, PortPool, open_sink
+from uplink.playback import Playback
+from uplink.ports import AuditNote, Call, EndCause, Incoming, Invite, Reply
+from uplink.records import Records
+from uplink.rtp import RtpWriter
+from uplink.sdp import Kind, Offer, OfferUnfit, parse_offer, write_answer
+from uplink.session import Session, Surroundings
+
+log = logging.getLogger(__name__)
+
+#: Live calls of one channel that one platform may hold.
+LIVE_OF_CHANNEL_MAX = 8
+#: What a platform asks of a range without an end: as much as is kept.
+FOREVER_US = 366 * 86_400 * US_PER_S
+DOWNLOAD_SPEED_MAX = 32.0
+
+
+@dataclass(slots=True)
+class _Served:
+    """One call: while it is being set up only the task, then its session."""
+
+    call: Call
+    invite: Invite
+    port: int
+    channel: Channel
+    offer: Offer
+    began_s: float
+    session: Session | None = None
+    task: asyncio.Task[None] | None = None
+    is_sending: bool = False  # and counted
+
+
+class Refusal(XueliangError):
+    """A call that is not served; ``status`` is the answer."""
+
+    code = "call_refused"
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Media:
+    """Handler of calls (``uplink.ports.MediaHandler``)."""
+
+    def __init__(
+        self,
+        devices: Mapping[str, Device],
+        platforms: Mapping[str, Platform],
+        *,
+        around: Surroundings,
+        records: Records,
+        state: Callable[[], SiteState],
+        jobs: asyncio.TaskGroup,
+    ) -> None:
+        self._devices = devices
+        self._platforms = platforms
+        self._around = around
+        self._records = records
+        self._state = state
+        self._jobs = jobs
+        self._served: dict[str, _Served] = {}
+        self._pools: dict[str, PortPool] = {}
+        self._numbers = itertools.count(1)
+
+    # ports.MediaHandler ------------------------------------------------------------------------
+
+    def invited(self, call: Call, invite: Invite) -> None:
+        offer: Offer | None = None
+        try:
+            offer = parse_offer(invite.request.body)
+            known = self._served.get(call.id)
+            if invite.is_again and known is not None:
+                self._again(known, call, offer)
+                return
+            served = self._admit(call, invite, offer)
+        except (OfferUnfit, Refusal) as error:
+            kind = "unknown" if offer is None else offer.kind.value
+            self._refuse(call, invite.request.target, kind, error.status, str(error))
+            return
+        self._served[call.id] = served
+        served.task = self._jobs.create_task(self._begin(served))
+
+    def confirmed(self, call: Call) -> None:
+        served = self._served.get(call.id)
+        if served is None or served.session is None or served.is_sending:
+            return
+        served.is_sending = True
+        kind = served.offer.kind.value
+        self._around.metrics.sessions.labels(call.platform, kind).inc()
+        served.task = self._jobs.create_task(served.session.run())
+
+    def info(self, call: Call, request: Incoming) -> Reply:
+        served = self._served.get(call.id)
+        if served is None or served.session is None:
+            return Reply(status=481)
+        if request.content_type not in ("application/mansrtsp", "application/rtsp"):
+            return Reply(status=415)
+        try:
+            asked = parse_request(request.body)
+        except RequestUnfit as error:
+            return Reply(status=400, note=self._note("invite_control", served, str(error)))
+        body = served.session.control(asked)
+        wanted = [asked.method.value.lower()]
+        wanted += [] if asked.scale is None else [f"scale {asked.scale:g}"]
+        wanted += [] if asked.from_s is None else [f"from {asked.from_s:g} s"]
+        note = self._note("invite_control", served, ", ".join(wanted))
+        return Reply(body=body, content_type="Application/MANSRTSP", note=note)
+
+    def ended(self, call: Call, cause: EndCause) -> None:
+        served = self._served.pop(call.id, None)
+        if served is None:
+            return
+        if served.task is not None:
+            served.task.cancel()
+        self._pool(call.platform).give_back(served.port)
+        session = served.session
+        if session is None:
+            return
+        session.sink.close()
+        kind = served.offer.kind.value
+        if served.is_sending:
+            self._around.metrics.sessions.labels(call.platform, kind).dec()
+        first, last = _text(session.first_us), _text(session.last_us)
+        seconds = asyncio.get_running_loop().time() - served.began_s
+        detail = (
+            f"{kind} {first}..{last}, {session.sent_bytes} bytes, {seconds:.1f} s,"
+            f" ssrc {session.rtp.ssrc:010d}, call {served.invite.call_id}, {cause.value}"
+        )
+        call.record(self._note("invite_served", served, detail))
+
+    def close(self) -> None:
+        """Stop sending; the user agent takes leave of the platforms."""
+        for served in self._served.values():
+            if served.task is not None:
+                served.task.cancel()
+            if served.session is not None:
+                served.session.sink.close()
+        self._served.clear()
+
+    # Setting up --------------------------------------------------------------------------------
+
+    def _admit(self, call: Call, invite: Invite, offer: Offer) -> _Served:
+        """What can be told at once. Raises :class:`Refusal`."""
+        if offer.kind is Kind.TALK:
+            raise Refusal(488, "there is nobody to talk to")
+        device = self._devices[call.platform]
+        target = invite.request.target
+        channel = device.channel(target) or device.channel(offer.channel)
+        if channel is None:
+            is_whole = device.is_self(target)
+            raise Refusal(488 if is_whole else 404, "no channel of this platform has the code")
+        mine = [one for one in self._served.values() if one.call.platform == call.platform]
+        if len(mine) >= self._platforms[call.platform].media_sessions:
+            raise Refusal(486, "the platform's calls are all in use")
+        if offer.kind is Kind.PLAY:
+            viewers = sum(
+                one.channel.gb_id == channel.gb_id and one.offer.kind is Kind.PLAY for one in mine
+            )
+            if viewers >= LIVE_OF_CHANNEL_MAX:
+                raise Refusal(486, "the channel's live calls are all in use")
+            if self._state().camera(channel.camera).presence is not Presence.ON:
+                raise Refusal(480, "the camera gives no picture")
+        elif self._around.is_strained():
+            raise Refusal(486, "recording comes first: the disks have trouble keeping up")
+        try:
+            port = self._pool(call.platform).take()
+        except NoPort as error:
+            raise Refusal(486, str(error)) from error
+        began_s = asyncio.get_running_loop().time()
+        return _Served(call, invite, port, channel, offer, began_s)
+
+    async def _begin(self, served: _Served) -> None:
+        """What has to look at the store, or to bind."""
+        call, offer = served.call, served.offer
+        try:
+            playback, size_bytes = await self._range(served)
+            session = self._session(served, playback)
+        except Refusal as error:
+            self._give_up(served, error.status, str(error))
+            return
+        except MediaSocketError as error:
+            log.error("media_socket", extra={"error": error.sentence()})
+            self._give_up(served, 500, "no socket for media")
+            return
+        except IndexUnavailable:
+            self._give_up(served, 503, "the index does not answer")
+            return
+        except XueliangError as error:
+            self._give_up(served, 503, error.sentence())
+            return
+        served.session, served.task = session, None
+        answer = write_answer(
+            offer,
+            device_id=self._devices[call.platform].device_id,
+            local_host=served.invite.local_host,
+            port=served.port,
+            ssrc_text=f"{session.rtp.ssrc:010d}" if offer.ssrc is None else offer.ssrc_text,
+            filesize_bytes=size_bytes,
+        )
+        self._around.metrics.invites.labels(call.platform, offer.kind.value, "200").inc()
+        asked = "" if offer.kind is Kind.PLAY else f" {offer.times}"
+        detail = f"{offer.transport.value}{asked}, call {served.invite.call_id}"
+        call.accept(answer, self._note(f"invite_{offer.kind.value}", served, detail, "accepted"))
+
+    async def _range(self, served: _Served) -> tuple[Playback, int | None]:
+        """Raises :class:`Refusal` where nothing is recorded of the range."""
+        offer, camera = served.offer, served.channel.camera
+        if offer.kind is Kind.PLAY:
+            return Playback(start_us=0, end_us=1 << 62), None
+        start_us = offer.start_s * US_PER_S
+        end_us = offer.end_s * US_PER_S or start_us + FOREVER_US
+        end_us = min(end_us, self._around.clock.utc_us())
+        spans = await self._records.spans(camera, start_us, end_us) if end_us > start_us else ()
+        if not spans:
+            raise Refusal(404, "nothing is recorded of the range")
+        if offer.kind is Kind.PLAYBACK:
+            return Playback(start_us=start_us, end_us=end_us), None
+        speed = min(offer.speed, DOWNLOAD_SPEED_MAX)
+        size_bytes = await self._around.footage.size_bytes(camera, start_us, end_us)
+        return Playback(start_us=start_us, end_us=end_us, download_speed=speed), size_bytes
+
+    def _session(self, served: _Served, playback: Playback) -> Session:
+        call, offer = served.call, served.offer
+        platform, device = self._platforms[call.platform], self._devices[call.platform]
+        local = Local(host=served.invite.local_host, interface=platform.interface or "")
+        sink = open_sink(
+            offer,
+            local,
+            served.port,
+            bits_per_second=platform.link_mbps * 1e6,
+            live=offer.kind is Kind.PLAY,
+        )
+        head = Head(
+            kind=MessageKind.NOTIFY,
+            command="MediaStatus",
+            sn=str(next(self._numbers)),
+            device_id=served.channel.gb_id,
+        )
+        return Session(
+            self._around,
+            call,
+            kind=offer.kind,
+            camera=served.channel.camera,
+            channel=served.channel.gb_id,
+            sink=sink,
+            rtp=RtpWriter(
+                ssrc=self._ssrc(offer, device) if offer.ssrc is None else offer.ssrc,
+                sequence=secrets.randbelow(1 << 16),
+                offset=secrets.randbelow(1 << 32),
+                payload_type=offer.payload_type,
+            ),
+            playback=playback,
+            end_of_file=head.body(device.charset, leaf("NotifyType", "121")),
+            invited_s=served.began_s,
+        )
+
+    def _ssrc(self, offer: Offer, device: Device) -> int:
+        """Live or history, five digits of the domain, a number of ours (2022 annex G)."""
+        history = 0 if offer.kind is Kind.PLAY else 1
+        domain = int((device.domain + "0" * 8)[3:8])
+        return history * 10**9 + domain * 10**4 + next(self._numbers) % 10**4
+
+    def _again(self, served: _Served, call: Call, offer: Offer) -> None:
+        """A new offer inside a call: the same place again is confirmed, another one is not taken.
+
+        Raises:
+            Refusal: it goes elsewhere.
+        """
+        was = served.offer
+        if (offer.host, offer.port, offer.transport) != (was.host, was.port, was.transport):
+            raise Refusal(488, "media of a call cannot be moved")
+        answer = write_answer(
+            was,
+            device_id=self._devices[call.platform].device_id,
+            local_host=served.invite.local_host,
+            port=served.port,
+            ssrc_text=was.ssrc_text,
+        )
+        call.accept(answer, self._note("invite_again", served, "", "accepted"))
+
+    def _give_up(self, served: _Served, status: int, reason: str) -> None:
+        self._served.pop(served.call.id, None)
+        self._pool(served.call.platform).give_back(served.port)
+        channel, kind = served.channel.gb_id, served.offer.kind.value
+        self._refuse(served.call, channel, kind, status, reason)
+
+    def _refuse(self, call: Call, target: str, kind: str, status: int, reason: str) -> None:
+        self._around.metrics.invites.labels(call.platform, kind, str(status)).inc()
+        note = AuditNote(action=f"invite_{kind}", target=target, outcome="refused", detail=reason)
+        call.refuse(status, note=note)
+
+    def _pool(self, platform: str) -> PortPool:
+        """Platforms with the same range share it."""
+        ports = str(self._platforms[platform].media_ports)
+        return self._pools.setdefault(ports, PortPool(self._platforms[platform].media_ports))
+
+    def _note(self, action: str, served: _Served, detail: str, outcome: str = "done") -> AuditNote:
+        return AuditNote(action=action, target=served.channel.gb_id, outcome=outcome, detail=detail)
+
+
+def _text(instant_us: int | None) -> str:
+    return "-" if instant_us is None else format_instant(instant_us, BEIJING)
