@@ -20,17 +20,24 @@ from pathlib import Path
 
 from config.instants import BEIJING
 from edge.demo.plan import CameraPlan, StreamPlan
+from retention.checkpoints import Checkpoints
 from retention.fragments import decode_table
 from retention.index import rows
 from retention.index.errors import IndexUnavailable
 from retention.index.read import Index
 from retention.index.write import IndexWriter
+from retention.journal import Head, Journal
+from retention.keys import signing_key
 from retention.layout import JOURNAL
+from retention.ledger import Ledger
 from retention.model import US_PER_S, EndReason, Segment, SegmentState
+from retention.policy import Band, Reason, Rules
 from retention.read import Store
 from retention.reindex import reindex
 from retention.stamp import write_stamp
-from tests.support.big_store import DAY_US, MINUTE_US, BigStore, make_big_store, table_of
+from retention.sweep import Buried, Disk, Sweep
+from retention.writer_ports import DoomedFile
+from tests.support.big_store import DAY_US, HOUR_US, MINUTE_US, BigStore, make_big_store, table_of
 from tests.support.box import Box, BoxCamera, wait_for
 from tests.support.cameras import demo_process
 from tests.support.small_segments import write_segments
@@ -207,6 +214,59 @@ def _firsts(index_path: Path, cameras: Sequence[str], since_us: int) -> list[int
     return [one[0].start_us for one in found]
 
 
+# Sweeping ----------------------------------------------------------------------------------------
+
+
+class _Nobody:
+    """Takes what is to be deleted, and sees what goes; there are no files."""
+
+    def delete(self, files: Sequence[DoomedFile], tombstones: Sequence[bytes]) -> None:
+        return
+
+    def buried(self, batch: Buried) -> None:
+        return
+
+    def deleted(self, camera: str, reason: Reason, size_bytes: int) -> None:
+        return
+
+
+def sweep_times(made: BigStore) -> dict[str, Times]:
+    """Turns of the sweep up to the tombstones."""
+    nobody = _Nobody()
+    disks = [
+        Disk(
+            volume=uuid,
+            capacity_bytes=1 << 50,
+            free_bytes=1 << 49,
+            reserve_bytes=0,
+            is_retiring=False,
+            writer=nobody,
+        )
+        for uuid in made.uuids
+    ]
+    with IndexWriter(made.index_path) as index:
+        head = Head.of(index.submit(rows.last_entry).result())
+        ledger = Ledger(index, Journal(signing_key(made.state), head))
+        sweep = Sweep(index, ledger, lambda: disks, Checkpoints(index, ledger), nobody)
+
+        def turn(kept_us: int) -> None:
+            sweep.turn(
+                now_us=made.until_us,
+                trusted_us=made.until_us,
+                rules=Rules(band=Band(min_us=kept_us // 2, max_us=kept_us)),
+                bytes_per_s=0,
+            )
+
+        kept_us = made.until_us - made.kept_from_us
+        times = {
+            "sweep, first turn, nothing due": timed(lambda: turn(kept_us + DAY_US), 1),
+            "sweep, nothing due": timed(lambda: turn(kept_us + DAY_US), 20),
+            "sweep, two hours of all cameras due": timed(lambda: turn(kept_us - 2 * HOUR_US), 1),
+        }
+        assert sweep.under_way > 100 * len(made.cameras)
+    return times
+
+
 # Writing -----------------------------------------------------------------------------------------
 
 
@@ -353,6 +413,7 @@ def main() -> None:
             print(f"{made.segments} segments, {made.entries} entries: index.db of {size_mb:.0f} MB")
         print_times([read_times(big), read_times(small)])
         print_times([cold_times(big), cold_times(small)])
+        print_times([sweep_times(big), sweep_times(small)])
         print("start of edge, s: first picture recorded, durable (reach: recorded within 2)")
         for name, made in (("90 days", big), ("1 day", small)):
             for state, is_cold in (("cold", True), ("warm", False)):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from retention import layout
+from retention.chain import FIRST_LINK, link
 from retention.fragments import encode_table
 from retention.index.entries import add_entries
 from retention.index.formats import run_to_json
@@ -69,6 +70,7 @@ FORMAT = MediaFormat(
 class BigStore:
     folder: Path
     volumes: tuple[Path, ...]
+    uuids: tuple[str, ...]
     cameras: tuple[str, ...]
     kept_from_us: int  # the oldest footage, all but a minute
     until_us: int  # the newest
@@ -134,6 +136,7 @@ def make_big_store(
     return BigStore(
         folder=folder,
         volumes=roots,
+        uuids=uuids,
         cameras=names,
         kept_from_us=kept_from_us,
         until_us=until_us,
@@ -185,21 +188,25 @@ class _History:
         self.runs = [
             (f"{seed:04x}{n:028x}", edges[n * 2], edges[n * 2 + 1]) for n in range(len(edges) // 2)
         ]
-        #: Number of the segment in hand at each full hour.
-        self.hours: list[tuple[int, int]] = []
+        #: At each full hour: the newest segment before it, and the chain's link behind that.
+        self.hours: list[tuple[int, int, bytes]] = [(commissioned_us, 0, FIRST_LINK)]
 
     def segments(self, uuids: tuple[str, ...], place: int) -> Iterator[tuple[Any, ...]]:
         """Rows of what is kept, in order of time; fills :attr:`hours` on the way."""
         number = 0
         hour_us = self.commissioned_us + HOUR_US
         patterns = _patterns()
+        link_behind = FIRST_LINK
         for run, run_start_us, run_end_us in self.runs:
             for start_us, end_us, pattern in self._cuts(run_start_us, run_end_us):
                 number += 1
                 if start_us >= hour_us:
-                    self.hours.append((hour_us, number - 1))
+                    self.hours.append((hour_us, number - 1, link_behind))
                     hour_us += HOUR_US
-                if end_us <= self.kept_from_us:
+                is_kept = start_us >= self.kept_from_us
+                digest = self._random.randbytes(32) if is_kept else bytes(32)
+                link_behind = link(link_behind, number, digest)
+                if not is_kept:
                     continue
                 if pattern is None:
                     table, size_bytes = table_of(start_us, end_us)
@@ -216,7 +223,7 @@ class _History:
                     "sealed",
                     size_bytes,
                     (EndReason.RUN_ENDED if end_us == run_end_us else EndReason.ROTATED).value,
-                    self._random.randbytes(32),
+                    digest,
                     table,
                 )
 
@@ -311,12 +318,11 @@ def _told(one: _History) -> Iterator[tuple[int, Kind, dict[str, Any]]]:
         yield start_us, Kind.GAP, {**camera, **opened}
         closed = {"event": "closed", "start_us": start_us, "end_us": end_us}
         yield end_us, Kind.GAP, {**camera, **closed}
-    hours = [(one.commissioned_us, 0), *one.hours]
-    for (from_us, before), (to_us, last) in pairwise(hours):
+    for (from_us, before, link_before), (to_us, last, link_after) in pairwise(one.hours):
         if last <= before:
             continue
         numbers = [[before + 1, last]]
-        links = {"before": f"{before:064x}", "after": f"{last:064x}"}
+        links = {"before": link_before.hex(), "after": link_after.hex()}
         yield to_us, Kind.CHECKPOINT, {**camera, "position": before, "numbers": numbers, **links}
         if to_us <= one.kept_from_us:
             yield (
