@@ -37,7 +37,7 @@ bench: install-dev
 	tests/debian-packages.sh
 	$(BIN)/python -m tests.bench
 
-faults: install-dev  ## 100 kills, 20 power cuts, 1,000 network cuts
+faults: install-dev  ## 100 kills, 20 power cuts, 1,000 network cuts, 100,000 mutations
 	tests/debian-packages.sh
 	XUELIANG_FAULTS=full $(BIN)/python -m pytest tests/crash tests/retention/test_rebuild.py tests/integration/test_host_clock.py \
 		tests/uplink/test_cuts.py tests/peers/test_kamailio.py

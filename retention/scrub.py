@@ -222,6 +222,10 @@ class Scrubber:
             return None
         try:
             _, faults = check_file(self._root, segment, self._pay)
+        except FileNotFoundError:
+            if index.read(lambda connection: rows.is_doomed(connection, camera, number)):
+                return None  # policy is taking it away
+            return ScrubResult.UNREADABLE, ["its file is not there"]
         except OSError as error:
             return ScrubResult.UNREADABLE, [f"its file cannot be read: {error.strerror}"]
         return (ScrubResult.MISMATCH if faults else ScrubResult.OK), faults

@@ -462,8 +462,7 @@ class _Files:
         """Whether it is being deleted, under a tombstone of the journal."""
 
         def query(connection: sqlite3.Connection) -> bool:
-            marked = "SELECT 1 FROM doomed WHERE camera = ? AND number = ?"
-            if connection.execute(marked, (self._camera, number)).fetchone() is None:
+            if not rows.is_doomed(connection, self._camera, number):
                 return False
             younger = (
                 one

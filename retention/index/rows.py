@@ -240,6 +240,12 @@ def segment(connection: sqlite3.Connection, camera: str, number: int) -> Segment
     return None if row is None else segment_of(row)
 
 
+def is_doomed(connection: sqlite3.Connection, camera: str, number: int) -> bool:
+    """Whether a segment is marked for deletion."""
+    marked = "SELECT 1 FROM doomed WHERE camera = ? AND number = ?"
+    return connection.execute(marked, (camera, number)).fetchone() is not None
+
+
 def next_sealed(
     connection: sqlite3.Connection, volume: str, camera: str, number: int
 ) -> tuple[str, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,11 @@ from edge.scrubbing import Scrubbing
 from retention.scrub import Scrubbed, ScrubResult
 from tests.retention.evidence import make_store
 from tests.retention.writing import wait_until
+
+
+def _io_class(thread: int) -> str:
+    told = subprocess.run(["ionice", "-p", str(thread)], capture_output=True, text=True)
+    return told.stdout.split(":")[0].strip()
 
 
 def test_it_rereads_reports_and_comes_back_when_it_is_killed(
@@ -35,8 +41,9 @@ def test_it_rereads_reports_and_comes_back_when_it_is_killed(
         assert set(results.values()) == {ScrubResult.OK}
         first = one.pid
         assert first is not None
-        nices = {os.getpriority(os.PRIO_PROCESS, t.id) for t in psutil.Process(first).threads()}
-        assert 19 in nices
+        threads = [thread.id for thread in psutil.Process(first).threads()]
+        assert 19 in {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}
+        assert "idle" in {_io_class(thread) for thread in threads}
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: one.pid not in (None, first), 30)
         second = one.pid

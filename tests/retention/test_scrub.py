@@ -15,7 +15,7 @@ from retention.index.read import Index
 from retention.scrub import DAY_S, Scrubbed, Scrubber, ScrubResult
 from retention.stamp import read_stamp
 from retention.volume_errors import VolumeUnavailable
-from tests.retention.evidence import copy_of, make_store
+from tests.retention.evidence import GONE, copy_of, make_store
 from tests.retention.storing import Site, path_of
 from tests.retention.writing import wait_until
 
@@ -90,6 +90,18 @@ def test_what_changed_or_cannot_be_read_is_told_and_stays(site: Site) -> None:
     assert told[6].faults
     assert changed.read_bytes() == content
     assert told[4].volume == str(site.volumes[0])
+
+
+def test_what_policy_is_taking_away_is_no_alarm(tmp_path: Path) -> None:
+    site = make_store(tmp_path / "box", is_swept=False)
+    for number in GONE:
+        _file(site, number).unlink()
+    told = [*_round(site), *_round(site, 1)]
+    assert {one.result for one in told} == {ScrubResult.OK}
+    _file(site, 6).unlink()
+    site.clock.now_us += 40 * DAY_S * 1_000_000  # the next round is due
+    told = [one for one in _round(site) if one.result is not ScrubResult.OK]
+    assert [(one.number, one.result) for one in told] == [(6, ScrubResult.UNREADABLE)]
 
 
 def test_it_goes_on_where_it_was_after_a_restart(site: Site) -> None:
