@@ -29,6 +29,7 @@ from tests.support.box import XUELIANG, free_port, wait_for
 from tests.support.cameras import Camera, demo_site
 from tests.support.uplink_box import BoxPlatform, UplinkBox
 from tests.uplink.bodies import judged
+from tests.uplink.uplinking import picture_server
 
 pytestmark = pytest.mark.integration
 
@@ -247,7 +248,16 @@ SUBSCRIPTIONS: list[str] = [
 LAST = "everything"
 
 
-TEXT = scenario(*QUERIES, *ORDERS, *MALFORMED, *SUBSCRIPTIONS, request("OPTIONS", 200, word=LAST))
+def text(upload_port: int) -> str:
+    """The scenario; pictures go to a port of the platform's own host."""
+    snapshot = control(
+        "<SnapShotConfig><SnapNum>2</SnapNum><Interval>1</Interval>"
+        f"<UploadURL>http://127.0.0.1:{upload_port}/snap</UploadURL>"
+        "<SessionID>3cffba1f5df14a47acb6594b2375c5c7</SessionID></SnapShotConfig>",
+        command="DeviceConfig",
+    )
+    last = request("OPTIONS", 200, word=LAST)
+    return scenario(*QUERIES, *ORDERS, snapshot, *MALFORMED, *SUBSCRIPTIONS, last)
 
 
 def test_sipp_asks_everything(site: Site) -> None:
@@ -261,13 +271,17 @@ def test_sipp_asks_everything(site: Site) -> None:
         retry_seconds=1,
         extra='channels = ["gate"]',
     )
+    pictures: list[bytes] = []
     with (
-        _sipp(site, old, "udp") as first,
+        picture_server(200, pictures) as upload_port,
+        _sipp(site, old, "udp", upload_port) as first,
         whole_box(site, [old, new]) as box,
     ):
         _wait_last(first)
         _judge(first, "2016", [DEVICE_ID, GATE, YARD])
-        with _sipp(site, new, "tcp") as second:  # the presets are one camera's: not both at once
+        with _sipp(
+            site, new, "tcp", upload_port
+        ) as second:  # the presets are one camera's: not both at once
             _wait_last(second)
             _judge(second, "2022", [DEVICE_ID, GATE])
             assert box.platform("old")["registered"]
@@ -286,12 +300,14 @@ def test_sipp_asks_everything(site: Site) -> None:
         assert operation in calls
     assert "SetSynchronizationPoint" in calls
     assert "SystemReboot" not in calls
+    assert len(pictures) == 4
+    assert all(b"\xff\xd8" in one and b'name="SessionID"' in one for one in pictures)
 
 
-def _sipp(site: Site, platform: BoxPlatform, transport: Transport) -> Sipp:
+def _sipp(site: Site, platform: BoxPlatform, transport: Transport, upload_port: int) -> Sipp:
     return Sipp(
         scenario="platform",
-        text=TEXT,
+        text=text(upload_port),
         folder=site.folder / f"sipp-{transport}",
         transport=transport,
         port=int(platform.server.rpartition(":")[2]),
@@ -364,5 +380,7 @@ def _judge(sipp: Sipp, edition: str, codes: list[str]) -> None:
     controls = [root.findtext("Result") for root in answers("DeviceControl", 6)]
     # home position, guard, alarm, record; stop of recording and upgrade are refused
     assert sorted(map(str, controls)) == ["ERROR", "ERROR", "OK", "OK", "OK", "OK"]
-    configs = [root.findtext("Result") for root in answers("DeviceConfig", 5)]
-    assert sorted(map(str, configs)) == ["ERROR", "ERROR", "ERROR", "ERROR", "OK"]
+    configs = [root.findtext("Result") for root in answers("DeviceConfig", 6)]
+    assert sorted(map(str, configs)) == ["ERROR", "ERROR", "ERROR", "ERROR", "OK", "OK"]
+    (finished,) = answers("UploadSnapShotFinished", root="Notify")
+    assert len(finished.findall("SnapShotList/SnapShotFileID")) == 2

@@ -43,8 +43,8 @@ def make_history(cameras: Sequence[str], to_us: int, days: int, seed: int = 1) -
     return History(from_us=from_us, to_us=to_us, spans=spans)
 
 
-def write_history(path: Path, history: History) -> int:
-    """Rows of one-minute segments and of the gaps; how many segments."""
+def write_history(path: Path, history: History, segment_us: int = MINUTE_US) -> int:
+    """Rows of segments (of a minute, as recorded) and of the gaps; how many segments."""
     counts: list[int] = []
 
     def write(connection: sqlite3.Connection) -> None:
@@ -56,7 +56,7 @@ def write_history(path: Path, history: History) -> int:
             marks = ", ".join("?" * 11)
             connection.executemany(
                 f"INSERT INTO segment({_COLUMNS}, fragments) VALUES ({marks})",
-                _segments(camera, spans),
+                _segments(camera, spans, segment_us),
             )
             connection.executemany(
                 "INSERT INTO gap(camera, start_us, end_us, cause, detail) VALUES (?, ?, ?, ?, '')",
@@ -74,12 +74,14 @@ def write_history(path: Path, history: History) -> int:
         return index.submit(count).result()
 
 
-def _segments(camera: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[object, ...]]:
+def _segments(
+    camera: str, spans: Sequence[tuple[int, int]], segment_us: int
+) -> Iterator[tuple[object, ...]]:
     number = 0
     for start_us, end_us in spans:
         place = start_us
         while place < end_us:
-            until = min((place // MINUTE_US + 1) * MINUTE_US, end_us)
+            until = min((place // segment_us + 1) * segment_us, end_us)
             number += 1
             entry = FragmentEntry(
                 offset=100, size_bytes=900, start_us=place, end_us=until, is_key=True, sha256=b""

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -31,7 +28,15 @@ from tests.uplink.bodies import (
     judged,
     judged_all,
 )
-from tests.uplink.uplinking import BYTES_MAX, Bench, Edge, bench, drained, incoming
+from tests.uplink.uplinking import (
+    BYTES_MAX,
+    Bench,
+    Edge,
+    bench,
+    drained,
+    incoming,
+    picture_server,
+)
 from uplink.alarms import LASTS_US
 from uplink.changes import SETTLES_US
 from uplink.device import Device, SiteState
@@ -154,7 +159,7 @@ async def _records(one: Bench, code: str, from_us: int, to_us: int) -> list[tupl
 
 def test_ninety_days_four_at_once_against_an_oracle(tmp_path: Path) -> None:
     history = make_history(["gate", "yard"], T0, days=90)
-    write_history(tmp_path / "index.db", history)
+    write_history(tmp_path / "index.db", history, segment_us=600 * US_PER_S)
 
     async def body() -> None:
         async with bench(tmp_path) as one:
@@ -289,29 +294,6 @@ def test_there_is_no_loudspeaker(tmp_path: Path) -> None:
             assert judged(answer).findtext("DeviceID") == GATE
 
     run(body())
-
-
-@contextmanager
-def picture_server(status: int, taken: list[bytes]) -> Any:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            taken.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.mark.parametrize(("http_status", "arrived"), [(200, 2), (302, 0), (500, 0)])
