@@ -4,6 +4,7 @@ Shell.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -39,7 +40,7 @@ def due_date(settings: Settings, now_us: int) -> date | None:
     if now_us < midnight_us(today, zone) + 3 * 3600 * US_PER_S + minute * MINUTE_US:
         return None
     day = today - timedelta(days=1)
-    return None if _path(settings.storage.state_dir, day).exists() else day
+    return None if _has_result(settings.storage.state_dir, day) else day
 
 
 def keep(state_dir: Path, document: dict[str, Any]) -> str:
@@ -60,10 +61,13 @@ def keep(state_dir: Path, document: dict[str, Any]) -> str:
 def _keep(state_dir: Path, document: dict[str, Any]) -> str:
     folder = state_dir / FOLDER
     folder.mkdir(mode=0o750, exist_ok=True)
+    if _has_result(state_dir, date.fromisoformat(document["date"])):
+        raise FileExistsError(errno.EEXIST, "that day has a result")
     before = results(state_dir)
+    number = int(before[-1].name[:6]) + 1 if before else 1
     previous = hashlib.sha256(before[-1].read_bytes()).hexdigest() if before else ""
     content = json.dumps({**document, "previous_sha256": previous}, sort_keys=True).encode() + b"\n"
-    path = _path(state_dir, date.fromisoformat(document["date"]))
+    path = folder / f"{number:06}-{document['date']}.json"
     beside = path.with_suffix(".new")
     with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as file:
         file.write(content)
@@ -82,8 +86,9 @@ def _keep(state_dir: Path, document: dict[str, Any]) -> str:
 
 
 def results(state_dir: Path) -> list[Path]:
-    """The results kept, the oldest first."""
-    return sorted((state_dir / FOLDER).glob("????-??-??.json"))
+    """The results kept, in the order in which they were made; their dates may be those of a clock
+    that was wrong."""
+    return sorted((state_dir / FOLDER).glob("??????-????-??-??.json"))
 
 
 def newest(state_dir: Path) -> dict[str, Any] | None:
@@ -98,8 +103,8 @@ def newest(state_dir: Path) -> dict[str, Any] | None:
     return None
 
 
-def _path(state_dir: Path, day: date) -> Path:
-    return state_dir / FOLDER / f"{day.isoformat()}.json"
+def _has_result(state_dir: Path, day: date) -> bool:
+    return any(path.stem[7:] == day.isoformat() for path in results(state_dir))
 
 
 def yesterday(settings: Settings, clock: Clock) -> date:

@@ -195,6 +195,14 @@ def test_a_result_is_never_replaced(tmp_path: Path) -> None:
     assert results(tmp_path)[0].read_bytes() == before
 
 
+def test_a_result_of_a_wrong_clock_does_not_stand_for_later_ones(tmp_path: Path) -> None:
+    keep(tmp_path, _document(date(2038, 1, 1)))
+    keep(tmp_path, _document(DAY))
+    found = newest(tmp_path)
+    assert found is not None
+    assert found["date"] == DAY.isoformat()
+
+
 def test_a_check_is_due_from_three_o_clock_until_it_is_made(site: Site) -> None:
     settings = _settings(site)
     midnight = midnight_us(DAY, BEIJING) + DAY_US
@@ -209,7 +217,7 @@ def test_a_check_is_due_from_three_o_clock_until_it_is_made(site: Site) -> None:
 def test_there_may_be_no_result_yet_or_a_damaged_one(tmp_path: Path) -> None:
     assert newest(tmp_path) is None
     keep(tmp_path, _document(DAY))
-    (tmp_path / "self-check" / "2999-01-01.json").write_text("{")
+    (tmp_path / "self-check" / "000002-2999-01-01.json").write_text("{")
     found = newest(tmp_path)
     assert found is not None
     assert found["date"] == DAY.isoformat()
