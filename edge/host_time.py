@@ -19,6 +19,7 @@ from edge.ntp import measured_offset_us
 from edge.recorder import CameraClock
 from retention.clock import HostClock
 from retention.index import rows
+from retention.index.entries import UNSEEN_CAUSES
 from retention.index.read import Index
 from retention.index.write import IndexWriter
 from retention.ledger import Ledger, cause_of_absence
@@ -199,7 +200,26 @@ class HostTime:
             self._ledger.run_retimed(run, now_us - end_us, now_us)
         if found or lone:
             self._ledger.flushed().result()
+            self._uncover([one.epoch for one in found], [run for run, _ in lone])
         return len(found) + len(lone)
+
+    def _uncover(self, epochs: list[int], runs: list[str]) -> None:
+        """Footage that has moved to where an absence was told was none of it."""
+        with Index.open_read(self._index_path) as index:
+            moved = index.read(
+                lambda connection: rows.footage_under_gaps(
+                    connection,
+                    [
+                        *runs,
+                        *(run for one in epochs for run in rows.runs_of_epoch(connection, one)),
+                    ],
+                    UNSEEN_CAUSES,
+                )
+            )
+        now_us = self._clock.utc_us()
+        for camera, span in moved:
+            self._ledger.footage_found(camera, span.start_us, span.end_us, now_us, epoch=0)
+        self._ledger.flushed().result()
 
     def confirm(self, who: str, shown_us: int) -> Judgement:
         """An administrator has seen ``shown_us`` and says that it is the time.

@@ -387,13 +387,10 @@ class Ledger:
         ).result()
         covered_us = standing.covered_us or (before.epochs[epoch].start_us if epoch else 0)
         for gap in standing.open_gaps:
-            # It ended where footage begins behind it, else it lasted as long as anybody saw.
             start_us = gap.start_us
-            seen_us = before.alive_in(gap.epoch) or 0
-            end_us = max(seen_us, start_us) if gap.footage_us is None else gap.footage_us
-            if before.is_timed(gap.epoch) and before.is_timed(self.epoch):
+            end_us, told_in = before.end_of(gap)
+            if told_in == 0 and before.is_timed(self.epoch):
                 end_us = min(end_us, max(before.now_us, start_us))
-            told_in = 0 if before.is_timed(gap.epoch) else gap.epoch
             self.gap_closed(row.id, start_us, end_us, epoch=told_in)
             if told_in == epoch:
                 covered_us = max(covered_us, end_us if end_us - start_us >= GAP_MIN_US else 0)
@@ -498,14 +495,25 @@ class _LastLife:
         last = None if self.alive is None else self.alive.epoch
         return not self.is_timed(epoch) and last == epoch
 
-    def alive_in(self, epoch: int) -> int | None:
-        """Until when the last life lived, as instants of ``epoch`` are stored."""
-        known = self.epochs.get(epoch)
-        end_us = None if known is None else known.end_us
-        if self.alive is not None and (end_us is None or epoch == self.alive.epoch):
-            end_us = self.alive.at_us
-        offset_us = 0 if known is None else known.offset_us or 0
-        return None if end_us is None else end_us + offset_us
+    def end_of(self, gap: _OpenGap) -> tuple[int, int]:
+        """Where a gap ended that was left open, and the epoch of that instant: where footage begins
+        behind it, else when its clock was stepped, else when the service was last seen alive."""
+        own = self._stored_in(gap.epoch)
+        if gap.footage_us is not None:
+            return gap.footage_us, own
+        known, alive = self.epochs.get(gap.epoch), self.alive
+        was_before = alive is None or alive.epoch != gap.epoch
+        if known is not None and known.end_us is not None and was_before:
+            return max(known.end_us + (known.offset_us or 0), gap.start_us), own
+        if alive is None:
+            return gap.start_us, own
+        lived_in = self.epochs.get(alive.epoch)
+        at_us = alive.at_us + (0 if lived_in is None else lived_in.offset_us or 0)
+        seen_in = self._stored_in(alive.epoch)
+        return (max(at_us, gap.start_us) if seen_in == own else at_us), seen_in
+
+    def _stored_in(self, epoch: int) -> int:
+        return 0 if self.is_timed(epoch) else epoch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -236,7 +236,9 @@ def ledger_rows(
 
 
 def _key(table: str, row: tuple[Any, ...]) -> str:
-    return f"{row[0]} {row[1]}" if table in ("gap", "checkpoint") else str(row[0])
+    if table == "gap":
+        return f"{row[0]} {row[1]}" + (f" of epoch {row[5]}" if row[5] else "")
+    return f"{row[0]} {row[1]}" if table == "checkpoint" else str(row[0])
 
 
 def _ledger_differences(before: _Before | None, rebuilt: LedgerRows) -> list[Difference]:

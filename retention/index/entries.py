@@ -18,6 +18,7 @@ from retention.index.formats import format_to_json, run_from_json
 from retention.journal import FIRST_PREV, Entry, Kind, parse_line
 from retention.model import GAP_MIN_US, US_PER_S, ClockState, GapCause
 
+# ruff: noqa: S608 - statements are put together from constants of this module only
 log = logging.getLogger(__name__)
 
 #: Segments of a run are looked for so far around what is known of it: adopted ones may be earlier
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 _AROUND_US = 86_400 * US_PER_S
 _FAR_US = 1 << 60
 
+_THIS_GAP = "WHERE camera = ? AND start_us = ? AND start_epoch = ?"
 #: Gaps that footage found later takes away: nobody saw a camera fail then.
 UNSEEN_CAUSES = (
     GapCause.SERVICE_STOPPED,
@@ -145,8 +147,7 @@ def _put_gap(connection: sqlite3.Connection, row: tuple[Any, ...]) -> None:
     connection.execute(
         "INSERT INTO gap (camera, start_us, end_us, cause, detail, start_epoch, end_epoch)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET end_us = excluded.end_us,"
-        " cause = excluded.cause, detail = excluded.detail, start_epoch = excluded.start_epoch,"
-        " end_epoch = excluded.end_epoch",
+        " cause = excluded.cause, detail = excluded.detail, end_epoch = excluded.end_epoch",
         row,
     )
 
@@ -160,19 +161,19 @@ def _close_gap(
     gap there is the one that ends.
     """
     row = connection.execute(
-        "SELECT start_us FROM gap WHERE camera = ?1 AND (start_us = ?2 OR (end_us IS NULL AND"
-        " (start_us > ?2 OR start_epoch IN (SELECT id FROM epoch WHERE offset_us <> 0))))"
-        " ORDER BY start_us <> ?2, start_us LIMIT 1",
-        (camera, start_us),
+        "SELECT start_us, start_epoch FROM gap WHERE camera = ?1 AND (start_us = ?2 OR"
+        " (end_us IS NULL AND (start_us > ?2 OR start_epoch IN"
+        " (SELECT id FROM epoch WHERE offset_us <> 0))))"
+        " ORDER BY start_us <> ?2, end_us IS NOT NULL, start_us, start_epoch <> ?3 LIMIT 1",
+        (camera, start_us, epoch),
     ).fetchone()
     if row is None:
         return
     if end_us - row[0] < GAP_MIN_US:
-        connection.execute("DELETE FROM gap WHERE camera = ? AND start_us = ?", (camera, row[0]))
+        connection.execute(f"DELETE FROM gap {_THIS_GAP}", (camera, *row))
     else:
         connection.execute(
-            "UPDATE gap SET end_us = ?, end_epoch = ? WHERE camera = ? AND start_us = ?",
-            (end_us, epoch, camera, row[0]),
+            f"UPDATE gap SET end_us = ?, end_epoch = ? {_THIS_GAP}", (end_us, epoch, camera, *row)
         )
 
 
@@ -186,9 +187,7 @@ def _cut_gaps(connection: sqlite3.Connection, camera: str, start_us: int, end_us
     for gap_start_us, gap_end_us, cause, detail, start_epoch, end_epoch in rows:
         if cause not in UNSEEN_CAUSES:
             continue
-        connection.execute(
-            "DELETE FROM gap WHERE camera = ? AND start_us = ?", (camera, gap_start_us)
-        )
+        connection.execute(f"DELETE FROM gap {_THIS_GAP}", (camera, gap_start_us, start_epoch))
         said = (cause, detail, start_epoch, end_epoch)
         if start_us - gap_start_us >= GAP_MIN_US:
             _put_gap(connection, (camera, gap_start_us, start_us, *said))
@@ -283,8 +282,8 @@ def _extend_gap(
     ).fetchone()
     if before is not None and before[1] is not None and start_us - before[1] < GAP_MIN_US:
         connection.execute(
-            "UPDATE gap SET end_us = max(end_us, ?) WHERE camera = ? AND start_us = ?",
-            (end_us, camera, before[0]),
+            f"UPDATE gap SET end_us = max(end_us, ?) {_THIS_GAP}",
+            (end_us, camera, before[0], epoch),
         )
     else:
         connection.execute(
@@ -363,7 +362,7 @@ def _retime(
         _put_gap(connection, (camera, start_us, end_us, cause, detail, start_epoch, end_epoch))
     for what in ("commissioned", "removed"):
         connection.execute(
-            f"UPDATE camera SET {what}_us = {what}_us + ? WHERE {what}_epoch = ?",  # noqa: S608
+            f"UPDATE camera SET {what}_us = {what}_us + ? WHERE {what}_epoch = ?",
             (by_us, epoch),
         )
 

@@ -190,8 +190,22 @@ CREATE INDEX run_untimed ON run (run) WHERE offset_us IS NULL;
 ALTER TABLE segment ADD COLUMN offset_us INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX segment_retimed ON segment (camera, start_us - offset_us) WHERE offset_us <> 0;
 
-ALTER TABLE gap ADD COLUMN start_epoch INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE gap ADD COLUMN end_epoch INTEGER NOT NULL DEFAULT 0;
+-- Two epochs may have begun at the same instant of their clocks.
+CREATE TABLE gap_ (
+  camera TEXT NOT NULL,
+  start_us INTEGER NOT NULL,
+  end_us INTEGER CHECK (end_us > start_us),  -- NULL while it lasts
+  cause TEXT NOT NULL CHECK (cause IN ({_words(GapCause)})),
+  detail TEXT NOT NULL,              -- for people; may be empty
+  start_epoch INTEGER NOT NULL DEFAULT 0,
+  end_epoch INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (camera, start_us, start_epoch)
+) STRICT, WITHOUT ROWID;
+INSERT INTO gap_ SELECT camera, start_us, end_us, cause, detail, 0, 0 FROM gap;
+DROP TABLE gap;
+ALTER TABLE gap_ RENAME TO gap;
+CREATE INDEX gap_open ON gap (camera) WHERE end_us IS NULL;
+
 ALTER TABLE camera ADD COLUMN commissioned_epoch INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE camera ADD COLUMN removed_epoch INTEGER NOT NULL DEFAULT 0;
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from retention.model import (
     SegmentState,
     Span,
 )
+from retention.timeline import union
 
 # ruff: noqa: S608 - statements are put together from constants of this module only
 
@@ -511,6 +512,39 @@ def epochs_if_untimed(connection: sqlite3.Connection) -> list[Epoch]:
     """All of them, if there is one whose time is not known."""
     untimed = "SELECT 1 FROM epoch WHERE offset_us IS NULL LIMIT 1"
     return [] if connection.execute(untimed).fetchone() is None else epochs(connection)
+
+
+def footage_under_gaps(
+    connection: sqlite3.Connection, runs: Iterable[str], causes: Iterable[GapCause]
+) -> list[tuple[str, Span]]:
+    """Footage of these runs over which a gap of one of these causes lies, by camera."""
+    found = []
+    wanted = frozenset(causes)
+    for name in runs:
+        row = connection.execute(
+            "SELECT camera, start_us + coalesce(offset_us, 0) FROM run WHERE run = ?", (name,)
+        ).fetchone()
+        spans = union(
+            Span(start_us=start_us, end_us=end_us)
+            for start_us, end_us in connection.execute(
+                "SELECT start_us, end_us FROM segment WHERE camera = ? AND start_us >= ?"
+                " AND run = ? ORDER BY start_us",
+                (row[0], row[1] - RAM_US, name),
+            )
+        )
+        found += [
+            (row[0], span)
+            for span in spans
+            if any(
+                gap.cause in wanted for gap in gaps(connection, row[0], span.start_us, span.end_us)
+            )
+        ]
+    return found
+
+
+def runs_of_epoch(connection: sqlite3.Connection, epoch: int) -> list[str]:
+    found = connection.execute("SELECT run FROM run WHERE epoch = ? ORDER BY run", (epoch,))
+    return [name for (name,) in found]
 
 
 def lone_runs(connection: sqlite3.Connection) -> list[tuple[str, int]]:
