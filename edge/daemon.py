@@ -27,7 +27,7 @@ from config import log as logging_setup
 from config.errors import XueliangError
 from config.load import ConfigError, load
 from config.schema import Settings
-from edge import control
+from edge import control, sweeping
 from edge.auditing import ANCHOR_S, Anchors, is_sound, prune_logs, record_changes, verify_all
 from edge.camera.onvif_service import OnvifService
 from edge.camera.pool import CameraPool
@@ -43,6 +43,7 @@ from edge.orders import Orders
 from edge.proof import CHECKPOINT_S, Proof
 from edge.smart import SmartDesk
 from edge.status import completeness_of, index_path, open_store
+from edge.sweeping import Sweeping
 from edge.tap import TapServer
 from edge.view import View
 from retention.audit import AuditLog, AuditUnavailable
@@ -52,7 +53,7 @@ from retention.endpoint import Endpoint
 from retention.index.errors import IndexUnavailable
 from retention.model import US_PER_S
 from retention.start import Opened, open_for_recording
-from retention.volume_errors import VolumeError
+from retention.volume_errors import VolumeError, VolumeState
 from retention.volume_process import VolumeProcess
 from retention.volumes import Slot
 from retention.writer_ports import Deleted, VolumeChanged, WriterEvent
@@ -105,6 +106,7 @@ class _Edge:
             on_record=lambda action: self._metrics.audit_records.labels(action.value).inc(),
         )
         self._cameras: Cameras | None = None
+        self._sweeping: Sweeping | None = None
         self._time = HostTime(
             self._clock,
             self._boot_id,
@@ -193,6 +195,11 @@ class _Edge:
         self._loop.call_soon_threadsafe(self._on_event, event)
 
     def _on_event(self, event: WriterEvent) -> None:
+        if self._sweeping is not None:
+            if isinstance(event, Deleted):
+                self._sweeping.on_deleted(event)
+            elif isinstance(event, VolumeChanged) and event.state is VolumeState.FULL:
+                self._sweeping.ask()
         if isinstance(event, VolumeChanged | Deleted) or self._cameras is None:
             return
         camera = self._cameras.in_service.get(event.camera)
@@ -236,6 +243,17 @@ class _Edge:
                 audit=self.audit,
                 clock=self._clock,
             )
+            sweep = Sweeping(
+                opened=opened,
+                checkpoints=self._proof.checkpoints,
+                metrics=self._metrics,
+                audit=self.audit,
+                clock=self._clock,
+                settings=lambda: self._settings,
+                due_us=self._time.due_us,
+                publish=self._view.publish_retention,
+                again=lambda job: self._jobs.add_job(job),
+            )
             self._desk = desk = HoldDesk(
                 index=opened.index,
                 ledger=opened.ledger,
@@ -270,6 +288,7 @@ class _Edge:
             log.info("edge_started", extra={"cameras": len(settings.camera)})
             self._proof.start()
             stack.callback(self._proof.stop)
+            self._sweeping = sweep
             self._jobs = self._schedule(opened)
             self._jobs.add_job(orders.go_home, "interval", seconds=HOME_S)
             stack.callback(self._jobs.shutdown, wait=False)
@@ -349,6 +368,10 @@ class _Edge:
         jobs.add_job(self._survey, args=[self._view])
         jobs.add_job(self._reconcile, "interval", hours=24, args=[opened, self._view])
         jobs.add_job(self._reconcile, args=[opened, self._view])
+        assert self._sweeping is not None
+        jobs.add_job(self._sweeping.look_ahead, "interval", seconds=sweeping.SURVEY_S)
+        jobs.add_job(self._sweeping.look_ahead)
+        jobs.add_job(self._sweeping.sweep, "interval", seconds=sweeping.TURN_S)
         jobs.add_job(self._proof.checkpoint_all, "interval", seconds=CHECKPOINT_S)
         jobs.add_job(self._proof.checkpoint_all)
         jobs.add_job(self._end_terms, "interval", hours=1)

@@ -81,7 +81,9 @@ class Snapshot:
     cameras: tuple[CameraSnapshot, ...]
     volumes: tuple[VolumeSnapshot, ...]
     time: Judgement | None
-    retention_required_s: int
+    #: Of each camera: the floor, and the age that footage comes to at the present rate.
+    retention: Mapping[str, tuple[float, float | None]]
+    retention_danger_s: float | None
     self_check: SelfCheckSnapshot | None
     holds: Mapping[str, int]  # by state
     hold_bytes: Mapping[str, int]  # by camera
@@ -149,6 +151,15 @@ class EdgeMetrics:
             ("volume",),
             buckets=LATENCY_BUCKETS_S,
             registry=registry,
+        )
+        self.retention_deleted = counter(
+            "nvr_retention_deleted_bytes_total", "Footage deleted", "camera", "reason"
+        )
+        self.retention_violations = counter(
+            "nvr_retention_violations_total",
+            "Tombstones of footage under the floor",
+            "camera",
+            "cause",
         )
         self.recovered = counter(
             "nvr_recovery_fragments_total", "Fragments found at start-up", "result"
@@ -233,6 +244,14 @@ def _render(snapshot: Snapshot) -> Iterable[Metric]:
     shape = gauge("nvr_stream_info", "Format", *stream, "vcodec", "width", "height", "acodec")
     coverage = gauge("nvr_recording_coverage_ratio", "Recorded over due", *stream, "window")
     required = gauge("nvr_retention_required_seconds", "The floor", "camera")
+    forecast = gauge(
+        "nvr_retention_forecast_seconds", "Age that footage comes to at the present rate", "camera"
+    )
+    danger = gauge(
+        "nvr_retention_danger_seconds", "Until footage under the floor must go; absent if never"
+    )
+    if snapshot.retention_danger_s is not None:
+        danger.add_metric([], snapshot.retention_danger_s)
     for camera in snapshot.cameras:
         labels = [camera.camera, STREAM]
         info.add_metric(
@@ -266,7 +285,11 @@ def _render(snapshot: Snapshot) -> Iterable[Metric]:
             shape.add_metric([*labels, *codecs], 1)
         for window, ratio in camera.coverage.items():
             coverage.add_metric([*labels, window], ratio)
-        required.add_metric([camera.camera], snapshot.retention_required_s)
+        required_s, forecast_s = snapshot.retention.get(camera.camera, (None, None))
+        if required_s is not None:
+            required.add_metric([camera.camera], required_s)
+        if forecast_s is not None:
+            forecast.add_metric([camera.camera], forecast_s)
     state = gauge("nvr_volume_state", "One-hot", "volume", "state")
     capacity = gauge("nvr_volume_capacity_bytes", "Size", "volume")
     free = gauge("nvr_volume_free_bytes", "Free", "volume")

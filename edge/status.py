@@ -80,6 +80,7 @@ class _Live:
     cameras: dict[str, Any]
     volumes: list[Any]
     time: dict[str, Any] | None = None
+    retention: dict[str, Any] | None = None
 
 
 def _live(settings: Settings) -> _Live:
@@ -87,7 +88,9 @@ def _live(settings: Settings) -> _Live:
         answer = control.ask(settings.storage.state_dir, "status")
     except control.ControlUnavailable:
         return _Live(False, {}, [])
-    return _Live(True, answer["cameras"], answer["volumes"], answer["time"])
+    return _Live(
+        True, answer["cameras"], answer["volumes"], answer["time"], answer.get("retention")
+    )
 
 
 def completeness_of(store: Store, camera: str, now_us: int, settings: Settings) -> Completeness:
@@ -127,6 +130,7 @@ def status_document(settings: Settings) -> dict[str, Any]:
         "edge": {"running": live.is_running},
         "time": None if live.time is None else time_document(live.time, zone),
         "cameras": cameras,
+        "retention": live.retention,
         "volumes": volumes,
         "self_check": newest_check(settings.storage.state_dir),
         "platforms": platforms_document(settings, zone),
@@ -271,6 +275,8 @@ def render(document: dict[str, Any]) -> str:
     ]
     if troubles:
         lines += ["", *troubles]
+    if document["retention"] is not None:
+        lines += ["", *_retention_lines(document)]
     if document["platforms"]:
         rows = [["平台 platform", "注册 registered", "服务器 server", "自 since", "心跳 keepalive"]]
         rows += [_platform_row(platform) for platform in document["platforms"]]
@@ -311,6 +317,45 @@ def _retiring_text(volume: dict[str, Any]) -> str:
         )
     left = f"{volume['kept_bytes']} bytes"
     return f"退役中，尚存 {segments} 段 {left} retiring, {left} left in {segments} segments"
+
+
+_STATES_ZH = {
+    "immature": "历史未满",
+    "held": "已保持",
+    "short": "最早录像不足",
+    "breached": "低于下限被覆盖",
+}
+_BINDINGS_ZH = {
+    "nothing": "尚无删除",
+    "max_days": "到期删除",
+    "disk": "受磁盘容量限制",
+    "removed": "已停用",
+}
+
+
+def _retention_lines(document: dict[str, Any]) -> list[str]:
+    """One line of the site, and one a camera."""
+    site = document["retention"]
+    days = site["forecast_days"]
+    ahead = "预计 forecast -" if days is None else f"预计 forecast {days:.1f} 天 days"
+    if not site["time_trusted"]:
+        ahead += "; 时间不可信, 不按期删除 nothing goes by age while time is not trusted"
+    if site["deletions_under_way"]:
+        ahead += f"; 删除中 being deleted {site['deletions_under_way']}"
+    lines = [f"录像保存 retention: {ahead}"]
+    if site["risk"]:
+        lines.append(f"  警告 ALARM: {site['risk']}")
+    for camera in document["cameras"]:
+        one = camera.get("retention")
+        if one is None:
+            continue
+        oldest = "-" if one["oldest_days"] is None else f"{one['oldest_days']:.1f}"
+        lines.append(
+            f"  {camera['camera']}: {one['min_days']}-{one['max_days']} 天 days:"
+            f" {_STATES_ZH[one['state']]} {one['state']}, 最早 oldest {oldest},"
+            f" {_BINDINGS_ZH[one['binds']]} {one['binds']}"
+        )
+    return lines
 
 
 def _time_text(time: dict[str, Any]) -> str:

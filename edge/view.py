@@ -19,12 +19,12 @@ from edge.host_time import HostTime
 from edge.metrics import CameraSnapshot, SelfCheckSnapshot, Snapshot, VolumeSnapshot
 from edge.smart_report import SmartReport
 from edge.status import RECORDING_MAX_AGE_US
+from edge.sweeping import RetentionFigures, band_of, figures_document, standing_document
 from retention.clock import Clock
 from retention.endpoint import Health
 from retention.model import US_PER_S, GapCause
 from retention.volumes import VolumeSet
 
-DAY_S = 86_400
 #: Maker, model and firmware are told by the camera: cut in status, as in metrics.
 TOLD_CHARACTERS_MAX = 100
 #: A camera with one of these does not answer; with another one it does, without a picture.
@@ -42,6 +42,7 @@ class Survey:
     smart: dict[str, SmartReport] = field(default_factory=dict)  # by volume
     self_check: dict[str, Any] | None = None  # of the last night
     held: HeldFigures = field(default_factory=HeldFigures)
+    retention: RetentionFigures = field(default_factory=RetentionFigures)
 
 
 class View:
@@ -69,6 +70,7 @@ class View:
 
     def snapshot(self) -> Snapshot:
         """For one scrape."""
+        ahead = self.survey.retention.ahead
         return Snapshot(
             cameras=tuple(map(self._camera, list(self._cameras.in_service.values()))),
             volumes=tuple(
@@ -88,8 +90,20 @@ class View:
             holds=self.survey.held.count,
             hold_bytes=self.survey.held.bytes,
             time=self._time.newest,
-            retention_required_s=self.settings.retention.min_days * DAY_S,
+            retention=self._retention(),
+            retention_danger_s=_seconds(ahead.danger_us) if ahead is not None else None,
         )
+
+    def publish_retention(self, figures: RetentionFigures) -> None:
+        self.survey.retention = figures
+
+    def _retention(self) -> dict[str, tuple[float, float | None]]:
+        ahead = self.survey.retention.ahead
+        forecast_s = None if ahead is None else _seconds(ahead.steady_us)
+        return {
+            camera.id: (band_of(self.settings, camera).min_us / US_PER_S, forecast_s)
+            for camera in self.settings.camera
+        }
 
     def health(self) -> Health:
         """Every enabled camera's newest durable fragment is younger than 30 s, or why not."""
@@ -105,6 +119,7 @@ class View:
         """What ``xueliang status`` asks the running edge for."""
         return {
             "time": self._time.status(),
+            "retention": figures_document(self.survey.retention),
             "cameras": {
                 camera.id: self._camera_status(camera)
                 for camera in self._cameras.in_service.values()
@@ -146,7 +161,7 @@ class View:
                 }
                 for slot in self._volumes.slots
             ],
-            "retention_risk": "",
+            "retention_risk": self.survey.retention.risk(),
         }
 
     def measure_rates(self) -> None:
@@ -171,7 +186,10 @@ class View:
         media = recorder.format
         connection = self._pool.status(camera.id)
         offset_us = recorder.clock_offset_us
+        standing = self.survey.retention.standings.get(camera.id)
+        now_us = self._clock.utc_us()
         return {
+            "retention": None if standing is None else standing_document(standing, now_us),
             "state": (State.STOPPED if connection is None else connection.state).value,
             "cause": None if recorder.gap_cause is None else recorder.gap_cause.value,
             "detail": recorder.gap_detail,
@@ -246,6 +264,10 @@ def _self_check(document: dict[str, Any] | None) -> SelfCheckSnapshot | None:
         at_us=parse_instant(document["at"]),
         results=document["summary"],
     )
+
+
+def _seconds(duration_us: int | None) -> float | None:
+    return None if duration_us is None else duration_us / US_PER_S
 
 
 def _is_recording(camera: CameraInService, now_us: int) -> bool:

@@ -33,9 +33,9 @@ TURN_SEGMENTS_MAX = 12_000
 #: where footage over its floor can go, late where each hour is a breach.
 EASY_BEGINS_S, EASY_ENDS_S = 3_600, 7_200
 BREACH_BEGINS_S, BREACH_ENDS_S = 600, 1_800
-#: The same as shares (one in so many) of what a small disk can hold at all.
-EASY_BEGINS_SHARE, EASY_ENDS_SHARE = 16, 8
-BREACH_BEGINS_SHARE, BREACH_ENDS_SHARE = 32, 16
+#: But at most such shares (one in so many) of what a small disk can hold at all.
+EASY_BEGINS_SHARE, EASY_ENDS_SHARE = 6, 3
+BREACH_BEGINS_SHARE, BREACH_ENDS_SHARE = 8, 4
 
 
 class Reason(StrEnum):

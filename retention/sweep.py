@@ -29,6 +29,7 @@ from typing import Any, Protocol, TypeVar
 
 from retention.buried import Tombstones
 from retention.checkpoints import Checkpoints
+from retention.clock import Clock
 from retention.holds import Hold
 from retention.index import rows
 from retention.index.errors import IndexUnavailable
@@ -92,6 +93,7 @@ class Disk:
     capacity_bytes: int
     free_bytes: int  # the reserve included
     reserve_bytes: int
+    looked_us: int  # when its free space was looked at, monotonic
     is_retiring: bool
     writer: Deleter | None  # None: nothing can be deleted or recorded there now
 
@@ -130,6 +132,7 @@ class Sweep:
     Args:
         checkpoints: asked to chain what is to go and is not chained yet.
         observer: see there.
+        clock: for intervals only.
     """
 
     def __init__(
@@ -139,19 +142,21 @@ class Sweep:
         disks: Disks,
         checkpoints: Checkpoints,
         observer: SweepObserver,
+        clock: Clock,
     ) -> None:
         self._index = index
         self._ledger = ledger
         self._disks = disks
         self._checkpoints = checkpoints
         self._observer = observer
+        self._clock = clock
         self._reader = Index(index.path)
         self._shelf: IndexShelf | None = None
         self._shelf_of: tuple[frozenset[str], int] = (frozenset(), 0)
         self._dooms: dict[_Key, _Doom] = {}
-        #: Bytes that went before the last turn and since: a disk's figures may lag behind.
-        self._settled: tuple[dict[str, int], dict[str, int]] = ({}, {})
-        self._lock = threading.Lock()  # of these two: the writers' threads answer
+        #: When and of which volume bytes went: a disk's figures lag behind.
+        self._settled: list[tuple[int, str, int]] = []
+        self._lock = threading.Lock()  # of these: the writers' threads answer
         self._turning = threading.Lock()
         self._is_resumed = False
 
@@ -201,13 +206,13 @@ class Sweep:
     def on_deleted(self, event: Deleted) -> None:
         """From a volume's writer; never blocks."""
         gone: list[tuple[_Key, _Doom]] = []
+        now_us = self._clock.monotonic_us()
         with self._lock:
             for file in event.gone:
                 key = file.camera, file.number
                 if (doom := self._dooms.pop(key, None)) is not None:
                     gone.append((key, doom))
-                    settled = self._settled[1].get(doom.volume, 0)
-                    self._settled[1][doom.volume] = settled + doom.size_bytes
+                    self._settled.append((now_us, doom.volume, doom.size_bytes))
             for file in event.left:
                 if (left := self._dooms.get((file.camera, file.number))) is not None:
                     left.writer = None
@@ -265,10 +270,13 @@ class Sweep:
 
     def _rooms(self, disks: Sequence[Disk]) -> list[Room]:
         with self._lock:
-            under_way = Counter(self._settled[0]) + Counter(self._settled[1])
+            looked_us = {disk.volume: disk.looked_us for disk in disks}
+            self._settled = [one for one in self._settled if one[0] > looked_us.get(one[1], one[0])]
+            under_way: Counter[str] = Counter()
+            for _, volume, size_bytes in self._settled:
+                under_way[volume] += size_bytes
             for doom in self._dooms.values():
                 under_way[doom.volume] += doom.size_bytes
-            self._settled = (self._settled[1], {})
         return [
             Room(
                 volume=disk.volume,

@@ -77,8 +77,6 @@ from retention.writer_ports import Close, Operation, WriterEvent
 log = logging.getLogger(__name__)
 
 ALIVE_S = 1.0
-#: Free space is told with each so many of these.
-USAGE_EVERY = 5
 CLOSE_TIMEOUT_S = 3600.0
 SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 READ_BYTES = 256 * 1024
@@ -297,13 +295,11 @@ class _Child:
 
     def _tell_alive(self) -> None:
         is_over = threading.Event()
-        count = 0
         while not is_over.wait(ALIVE_S):
             writer = self._writer
             if writer is None:
                 continue
-            usage = self._usage() if count % USAGE_EVERY == 0 else None
-            count += 1
+            usage = self._usage()
             self._outbox.send(
                 Alive(
                     busy_since_us=writer.busy_since_us,

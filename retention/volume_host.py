@@ -72,6 +72,11 @@ class VolumeHost(Protocol):
         """Capacity and free bytes, as last told without being asked."""
         ...
 
+    @property
+    def usage_us(self) -> int:
+        """When that was told, monotonic."""
+        ...
+
     def attach(self, wanted: Attach) -> Attached: ...
     def journal_parts(self) -> tuple[str, ...]: ...
     def read_journal(self, part: str) -> bytes: ...
@@ -123,6 +128,10 @@ class LocalVolume:
             return None
         found = self._attached.usage()
         return found.capacity_bytes, found.free_bytes
+
+    @property
+    def usage_us(self) -> int:
+        return self._clock.monotonic_us()
 
     @property
     def volume(self) -> Volume:

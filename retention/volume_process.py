@@ -133,6 +133,7 @@ class VolumeProcess(WriterOperations):
         self.state = VolumeState.OK
         self.journal_is_behind = False
         self.usage: tuple[int, int] | None = None
+        self.usage_us = 0
         self._is_hung = self._is_over = self._is_closing = False
         self._closed = threading.Event()
         self._changed = threading.Condition()
@@ -192,6 +193,7 @@ class VolumeProcess(WriterOperations):
         attached = self._ask(wanted, Attached)
         self.volume = attached.uuid
         self.usage = attached.capacity_bytes, attached.free_bytes
+        self.usage_us = self._clock.monotonic_us()
         return attached
 
     def journal_parts(self) -> tuple[str, ...]:
@@ -476,6 +478,7 @@ class VolumeProcess(WriterOperations):
         self.journal_is_behind = alive.journal_is_behind
         if alive.capacity_bytes is not None and alive.free_bytes is not None:
             self.usage = alive.capacity_bytes, alive.free_bytes
+            self.usage_us = self._clock.monotonic_us()
         self._note_done(alive.done_bytes)
 
     def _note_done(self, done_bytes: int) -> None:

@@ -58,6 +58,11 @@ class Slot:
         return None if found is None else Usage(capacity_bytes=found[0], free_bytes=found[1])
 
     @property
+    def usage_us(self) -> int:
+        """When that was told, monotonic."""
+        return 0 if self.host is None else self.host.usage_us
+
+    @property
     def state(self) -> VolumeState:
         if self.writer is not None:
             return self.writer.state

@@ -11,6 +11,7 @@ from typing import Any
 
 from retention.chain import FIRST_LINK, link, numbers_in
 from retention.checkpoints import Checkpoints
+from retention.clock import SystemClock
 from retention.index import rows
 from retention.journal import Kind
 from retention.model import US_PER_S
@@ -54,7 +55,14 @@ class Sweeper:
 
     def _make(self) -> Sweep:
         opened = self.recorder.opened
-        return Sweep(opened.index, opened.ledger, self.disks, self.checkpoints, _Observer(self))
+        return Sweep(
+            opened.index,
+            opened.ledger,
+            self.disks,
+            self.checkpoints,
+            _Observer(self),
+            SystemClock(),
+        )
 
     def disks(self) -> list[Disk]:
         return [
@@ -63,6 +71,7 @@ class Sweeper:
                 capacity_bytes=self.capacity_bytes,
                 free_bytes=self.free_bytes,
                 reserve_bytes=0,
+                looked_us=SystemClock().monotonic_us(),
                 is_retiring=False,
                 writer=Idle() if self.is_idle else slot.writer,
             )

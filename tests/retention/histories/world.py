@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from retention.buried import Tombstones
 from retention.chain import numbers_in
 from retention.checkpoints import Checkpoints
+from retention.clock import SystemClock
 from retention.holds import Hold, added
 from retention.index import rows
 from retention.index.entries import add_entries
@@ -208,7 +209,7 @@ class World:
         self.ledger.epoch = self.epoch
         self.checkpoints = Checkpoints(self.index, self.ledger)
         self.sweep = Sweep(
-            self.index, self.ledger, self.as_disks, self.checkpoints, _Observer(self)
+            self.index, self.ledger, self.as_disks, self.checkpoints, _Observer(self), SystemClock()
         )
         self.reasons: dict[Key, Reason] = {}
         self._reasons_seq = 0
@@ -245,6 +246,7 @@ class World:
                 capacity_bytes=disk.capacity_bytes,
                 free_bytes=disk.free_bytes,
                 reserve_bytes=RESERVE_BYTES,
+                looked_us=SystemClock().monotonic_us(),
                 is_retiring=False,
                 writer=disk if disk.is_there else None,
             )
