@@ -21,6 +21,7 @@ from pathlib import Path
 from config.instants import BEIJING
 from edge.demo.plan import CameraPlan, StreamPlan
 from retention.checkpoints import Checkpoints
+from retention.clock import SystemClock
 from retention.fragments import decode_table
 from retention.index import rows
 from retention.index.errors import IndexUnavailable
@@ -239,6 +240,7 @@ def sweep_times(made: BigStore) -> dict[str, Times]:
             capacity_bytes=1 << 50,
             free_bytes=1 << 49,
             reserve_bytes=0,
+            looked_us=0,
             is_retiring=False,
             writer=nobody,
         )
@@ -247,7 +249,8 @@ def sweep_times(made: BigStore) -> dict[str, Times]:
     with IndexWriter(made.index_path) as index:
         head = Head.of(index.submit(rows.last_entry).result())
         ledger = Ledger(index, Journal(signing_key(made.state), head))
-        sweep = Sweep(index, ledger, lambda: disks, Checkpoints(index, ledger), nobody)
+        checkpoints = Checkpoints(index, ledger)
+        sweep = Sweep(index, ledger, lambda: disks, checkpoints, nobody, SystemClock())
 
         def turn(kept_us: int) -> None:
             sweep.turn(
