@@ -32,6 +32,7 @@ from retention import export_verifier
 from retention.chain import numbers_in
 from retention.export_verifier import FORMAT, MANIFEST, canonical, manifest_bytes
 from retention.index import rows
+from retention.index.errors import IndexCorrupt
 from retention.index.read import Index
 from retention.journal import Kind, key_id, parse_line, public_key_of
 from retention.model import FragmentEntry, Gap, Segment, SegmentState
@@ -130,13 +131,16 @@ def plan_export(
         own_key: id of the key that will sign.
 
     Raises:
-        IndexUnavailable: the index does not answer.
+        IndexUnavailable, IndexCorrupt: the index does not answer, or nonsense.
         ExportFailed: there is nothing in the range.
     """
     with Store(index_path, volumes) as store:
         line = store.timeline(order.camera, order.from_us, order.to_us, now_us)
-    with Index.open_read(index_path) as index:
-        plan = index.read(lambda connection: _plan(connection, order, line.gaps, own_key))
+    try:
+        with Index.open_read(index_path) as index:
+            plan = index.read(lambda connection: _plan(connection, order, line.gaps, own_key))
+    except (ValueError, TypeError) as error:
+        raise IndexCorrupt(f"a row of the index {index_path} is damaged: {error}") from error
     if not plan.choices:
         raise ExportFailed(
             f"there is no footage of {order.camera} in the range",

@@ -55,6 +55,7 @@ GAP_MIN_US = 1_000_000
 MANIFEST_BYTES_MAX = 1 << 30
 FRAGMENT_BYTES_MAX = 300 << 20
 HEAD_BYTES_MAX = 1 << 20
+CHECKPOINT_SEGMENTS_MAX = 1_000_000
 
 _SEGMENT_TAG = b"xueliang segment 1\0"
 _CHAIN_TAG = b"xueliang chain 1\0"
@@ -71,6 +72,7 @@ class Report:
     other_keys: list[str] = field(default_factory=list)  # that signed older journal lines
     is_known_key: bool | None = None  # None: there was none to compare with
     manifest: dict[str, Any] = field(default_factory=dict)
+    facts: list[str] = field(default_factory=list)  # of the manifest, for people
     fragments: int = 0  # verified to the byte
     differences: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -122,6 +124,7 @@ def verify_export(folder: Path, known_key: str = "", statements: Sequence[Any] =
     try:
         manifest = _manifest(folder, report, known_key)
         report.manifest = manifest
+        report.facts = _facts(manifest)
         _check_folder(folder, manifest, report)
         segments = {one["number"]: one for one in manifest["segments"]}
         if len(segments) != len(manifest["segments"]):
@@ -137,7 +140,14 @@ def verify_export(folder: Path, known_key: str = "", statements: Sequence[Any] =
         report.differences.append(str(error))
     except OSError as error:
         report.differences.append(f"{error.filename}: cannot be read: {error.strerror}")
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         report.differences.append(f"{MANIFEST} is not laid out as it should be: {error!r}")
     return report
 
@@ -344,6 +354,8 @@ def _entry(line: str, kind: str, camera: str, keys: dict[str, bytes]) -> dict[st
 
 
 def _numbers(ranges: list[list[int]]) -> Iterator[int]:
+    if sum(last - first + 1 for first, last in ranges) > CHECKPOINT_SEGMENTS_MAX:
+        raise _Damaged("a journal line tells of more segments than any does")
     for first, last in ranges:
         yield from range(first, last + 1)
 
@@ -403,7 +415,7 @@ def is_statement(document: Any) -> bool:
         signed = {name: value for name, value in document.items() if name != "signature"}
         public, signature = bytes.fromhex(document["key"]), bytes.fromhex(document["signature"])
         return document["format"] == STATEMENT and _is_signed(public, signature, canonical(signed))
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
         return False
 
 
@@ -481,23 +493,26 @@ def _text(instant_us: int) -> str:
 # For people --------------------------------------------------------------------------------------
 
 
+def _facts(manifest: dict[str, Any]) -> list[str]:
+    lines = [f"摄像机 camera: {manifest['camera']}  {manifest['camera_name']}"]
+    for name, title in (("asked", "请求范围 asked"), ("range", "实际范围 exact range")):
+        span = manifest[name]
+        lines.append(f"{title}: {span['from']} .. {span['to']}" if span else f"{title}: -")
+    lines += [f"缺口 gap: {gap['from']} .. {gap['to']}  {gap['cause']}" for gap in manifest["gaps"]]
+    exported = manifest["exported"]
+    lines.append(f"导出 exported: {exported['at']}  {exported['by']}  {manifest['reason']}")
+    return lines
+
+
 def render(report: Report) -> str:
-    found = report.manifest
     lines = [f"密钥指纹 key: {report.fingerprint or '-'}"]
     if report.is_known_key is not None:
         lines[0] += (
             "  与已知密钥一致 as known" if report.is_known_key else "  不是已知密钥 NOT as known"
         )
     lines += [f"较早的密钥 older key: {one}" for one in report.other_keys]
-    if found:
-        lines.append(f"摄像机 camera: {found.get('camera')}  {found.get('camera_name')}")
-        for name, title in (("asked", "请求范围 asked"), ("range", "实际范围 exact range")):
-            span = found.get(name)
-            lines.append(f"{title}: {span['from']} .. {span['to']}" if span else f"{title}: -")
-        lines += [
-            f"缺口 gap: {gap['from']} .. {gap['to']}  {gap['cause']}"
-            for gap in found.get("gaps", ())
-        ]
+    lines += report.facts
+    if report.facts:
         lines.append(f"已校验片段 fragments verified: {report.fragments}")
     lines += [f"说明 note: {one}" for one in report.notes]
     lines += [f"不符 difference: {one}" for one in report.differences]

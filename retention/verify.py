@@ -473,7 +473,10 @@ class _Files:
             )
             return is_in(self._buried, number) or is_in(merged(younger), number)
 
-        return self._index.read(query)
+        try:
+            return self._index.read(query)
+        except ValueError:  # a row is damaged, which is told already
+            return False
 
     def _faults_of_open(self, row: Segment) -> list[str]:
         if row.digest:

@@ -7,19 +7,24 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
 
 from retention import export
 from retention.export import Exported, ExportFailed, Order, plan_export, write_export
-from retention.export_verifier import MANIFEST, canonical, manifest_bytes, verify_export
+from retention.export_verifier import MANIFEST, canonical, manifest_bytes, render, verify_export
 from retention.index import rows
+from retention.index.errors import IndexCorrupt
 from retention.index.read import Index
 from retention.journal import key_id
 from retention.keys import signing_key
@@ -379,3 +384,63 @@ def test_an_export_under_way_is_not_cleared_up(sound: Site, tmp_path: Path) -> N
     with export._locked(other):
         exported(sound, tmp_path / "out", 0, 40)
         assert sorted(os.listdir(tmp_path)) == [other.name, "out"]
+
+
+@pytest.fixture(scope="module")
+def whole(sound: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "out"
+    exported(sound, folder, 0, 40)
+    return folder
+
+
+_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=4,
+)
+
+
+@given(st.data())
+def test_whatever_a_stranger_signs_the_verifier_answers(whole: Path, data: st.DataObject) -> None:
+    """Any part of a manifest replaced by anything, signed again: never more than a difference."""
+    content = (whole / MANIFEST).read_bytes()
+    document = json.loads(content)
+    node: Any = document
+    while True:
+        keys = sorted(node) if isinstance(node, dict) else list(range(len(node)))
+        key = data.draw(st.sampled_from(keys))
+        if not isinstance(node[key], dict | list) or not node[key] or data.draw(st.booleans()):
+            break
+        node = node[key]
+    kind = data.draw(st.sampled_from(["replace", "remove", "nudge"]))
+    if kind == "remove":
+        del node[key]
+    elif kind == "nudge" and type(node[key]) is int:
+        node[key] += data.draw(st.sampled_from([-1, 1, -(1 << 70), 1 << 70]))
+    else:
+        node[key] = data.draw(_values)
+    signer = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    if document.get("key") is not None:
+        document["other_keys"] = [json.loads(content)["key"]]
+        document["key"] = signer.public_key().public_bytes_raw().hex()
+    document.pop("signature", None)
+    document["signature"] = signer.sign(canonical(document)).hex()
+    try:
+        (whole / MANIFEST).write_bytes(manifest_bytes(document))
+        report = verify_export(whole)
+        assert report.as_json()["key"] in ("", report.fingerprint)
+        assert render(report)
+    finally:
+        (whole / MANIFEST).write_bytes(content)
+
+
+def test_a_damaged_row_is_told_in_one_sentence(site: Site, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(site.index_path)) as connection:
+        connection.execute("UPDATE checkpoint SET numbers = '[[1, 2'")
+        connection.commit()
+    with pytest.raises(IndexCorrupt, match="a row of the index"):
+        exported(site, tmp_path / "out", 0, 40)
