@@ -89,6 +89,40 @@ async def test_udp_both_ways() -> None:
 
 
 @running
+async def test_ipv6() -> None:
+    heard: list[Path] = []
+    guard = Guard()
+    guard.allow({"police": frozenset({"::1"})})
+    made = SipSocket(
+        Place(interface="", bind="::1", port=free_port(), is_ipv6=True),
+        guard,
+        SystemClock(),
+        with_tcp=True,
+        receive=lambda data, path: heard.append(path),
+        lost=lambda path: None,
+        dropped=lambda reason: None,
+    )
+    assert made.look()
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as peer:
+            peer.bind(("::1", 0))
+            peer.settimeout(5)
+            peer.sendto(QUERY, ("::1", made.place.port))
+            await until(lambda: bool(heard))
+            assert heard[0].host == "::1"
+            assert made.send(b"answer", heard[0])
+            assert peer.recv(100) == b"answer"
+        reader, writer = await asyncio.open_connection("::1", made.place.port)
+        writer.write(QUERY)
+        await until(lambda: len(heard) == 2)
+        assert made.send(b"answer", heard[1])
+        assert await reader.readexactly(6) == b"answer"
+        writer.close()
+    finally:
+        made.close()
+
+
+@running
 async def test_a_stream_that_a_platform_opened() -> None:
     """Messages cut anywhere, the answer on the same connection, its end told."""
     async with listening() as (made, heard):
