@@ -27,12 +27,13 @@ from retention.audit import AuditLog
 from retention.audit_chain import Action
 from retention.clock import HostClock, SystemClock, boot_id
 from retention.endpoint import Endpoint, Health
-from uplink.agent import Agent, AgentSettings
+from uplink.agent import Agent
 from uplink.assembly import Answers, answering
 from uplink.desk import Desk, Surroundings
 from uplink.guard import Guard
 from uplink.handlers import Handlers
 from uplink.interface import LinkWatch
+from uplink.line import AgentSettings
 from uplink.media_metrics import MediaMetrics
 from uplink.message_metrics import MessageMetrics
 from uplink.metrics import UplinkMetrics

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uplink.agent import DATAGRAM_BYTES_MAX, PENDING_MAX, Agent, AgentSettings
+from uplink.agent import Agent
 from uplink.calls import CALLS_MAX
 from uplink.effects import (
     Asked,
@@ -22,6 +22,7 @@ from uplink.effects import (
     SubscriptionAsked,
     Unsubscribed,
 )
+from uplink.line import DATAGRAM_BYTES_MAX, PENDING_MAX, AgentSettings
 from uplink.ports import EndCause, Reply, SubscribeReply
 from uplink.registration import (
     Offline,
