@@ -28,7 +28,15 @@ from config.errors import XueliangError
 from config.load import ConfigError, load
 from config.schema import Settings
 from edge import control, sweeping
-from edge.auditing import ANCHOR_S, Anchors, is_sound, prune_logs, record_changes, verify_all
+from edge.auditing import (
+    ANCHOR_S,
+    Anchors,
+    give_way,
+    is_sound,
+    prune_logs,
+    record_changes,
+    verify_all,
+)
 from edge.camera.onvif_service import OnvifService
 from edge.camera.pool import CameraPool
 from edge.cameras import Cameras
@@ -439,14 +447,15 @@ class _Edge:
             log.error("audit_not_anchored", extra={"error": error.sentence()})
 
     async def _verify_audit(self) -> None:
-        state_dir = self._settings.storage.state_dir
+        assert self._view is not None
+        state_dir, index = self._settings.storage.state_dir, index_path(self._settings)
         try:
-            verdicts = await asyncio.to_thread(verify_all, state_dir, index_path(self._settings))
+            verdicts = await asyncio.to_thread(verify_all, state_dir, index, None, give_way)
         except AuditUnavailable as error:
             log.error("audit_not_verified", extra={"error": error.sentence()})
-            self._metrics.audit_chain_ok.set(0)
+            self._view.survey.is_audit_sound = False
             return
-        self._metrics.audit_chain_ok.set(is_sound(verdicts))
+        self._view.survey.is_audit_sound = is_sound(verdicts)
 
     async def _look_at_volume(self, opened: Opened, slot: Slot) -> None:
         """Take in what was away, and what lost its process."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -226,8 +227,9 @@ class HoldDesk:
         ]
         for thread in threads:
             thread.start()
+        deadline = time.monotonic() + VOLUME_TIMEOUT_S + 1
         for thread in threads:
-            thread.join(VOLUME_TIMEOUT_S + 1)
+            thread.join(max(0.0, deadline - time.monotonic()))
         return [slot.name for slot in self._volumes.slots if not is_there.get(slot.name)]
 
 

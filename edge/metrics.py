@@ -84,6 +84,7 @@ class Snapshot:
     #: Of each camera: the floor, and the age that footage comes to at the present rate.
     retention: Mapping[str, tuple[float, float | None]]
     retention_danger_s: float | None
+    is_audit_sound: bool | None  # None: not known yet
     self_check: SelfCheckSnapshot | None
     holds: Mapping[str, int]  # by state
     hold_bytes: Mapping[str, int]  # by camera
@@ -184,11 +185,6 @@ class EdgeMetrics:
             registry=registry,
         )
         self.audit_records = counter("nvr_audit_records_total", "Put on record", "action")
-        self.audit_chain_ok = Gauge(
-            "nvr_audit_chain_ok",
-            "1 if every audit log agreed with itself and its anchors when last verified",
-            registry=registry,
-        )
         self.reloads = counter("nvr_config_reload_total", "Settings read", "result")
         self.swallowed_errors = counter(
             "nvr_swallowed_errors_total", "Errors that cost nothing but were not expected", "where"
@@ -310,6 +306,9 @@ def _render(snapshot: Snapshot) -> Iterable[Metric]:
             smart.add_metric([volume.volume, str(number)], raw)
         if volume.smart.temperature_c is not None:
             temperature.add_metric([volume.volume], volume.smart.temperature_c)
+    chain = gauge("nvr_audit_chain_ok", "1 if every audit log agreed with itself and its anchors")
+    if snapshot.is_audit_sound is not None:
+        chain.add_metric([], snapshot.is_audit_sound)
     passed = gauge("nvr_self_check_ok", "1 if the last nightly self-check found nothing wrong")
     checked = gauge("nvr_self_check_timestamp_seconds", "When the last self-check was made")
     results = gauge("nvr_self_check_results", "Cameras and playbacks of it", "result")

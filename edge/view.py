@@ -40,6 +40,7 @@ class Survey:
     orphan_bytes: dict[str, int] = field(default_factory=dict)  # by volume
     missing_segments: dict[str, int] = field(default_factory=dict)
     smart: dict[str, SmartReport] = field(default_factory=dict)  # by volume
+    is_audit_sound: bool | None = None  # None: not verified yet
     self_check: dict[str, Any] | None = None  # of the last night
     held: HeldFigures = field(default_factory=HeldFigures)
     retention: RetentionFigures = field(default_factory=RetentionFigures)
@@ -86,6 +87,7 @@ class View:
                 )
                 for slot in self._volumes.slots
             ),
+            is_audit_sound=self.survey.is_audit_sound,
             self_check=_self_check(self.survey.self_check),
             holds=self.survey.held.count,
             hold_bytes=self.survey.held.bytes,

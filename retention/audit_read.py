@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +24,8 @@ from retention.audit_chain import (
 from retention.index import rows
 from retention.journal import Entry, Kind, authentic
 
+#: Seven milliseconds of work.
+PAUSE_RECORDS = 200
 #: Read from a log's end to find its head: more than a group of the longest lines.
 TAIL_BYTES = 1024 * 1024
 WRITING_LOOKS = 2
@@ -77,8 +79,16 @@ def records(state_dir: Path, service: str, since_us: int | None = None) -> Itera
             yield record
 
 
-def verify(state_dir: Path, service: str, anchors: Iterable[Anchor] = ()) -> Verdict:
+def verify(
+    state_dir: Path,
+    service: str,
+    anchors: Iterable[Anchor] = (),
+    pause: Callable[[], None] | None = None,
+) -> Verdict:
     """Check one log against itself and against the heads in the journal.
+
+    Args:
+        pause: called every :data:`PAUSE_RECORDS`; may sleep, for who has other things to do.
 
     Raises:
         AuditUnavailable: the log cannot be read.
@@ -87,7 +97,9 @@ def verify(state_dir: Path, service: str, anchors: Iterable[Anchor] = ()) -> Ver
     folder = state_dir / FOLDER / service
     if not folder.is_dir():
         return verifier.end()
-    for line, place in _lines(folder):
+    for count, (line, place) in enumerate(_lines(folder), 1):
+        if pause is not None and count % PAUSE_RECORDS == 0:
+            pause()
         if line.endswith(b"\n") or len(line) > LINE_BYTES_MAX:
             verifier.line(line.removesuffix(b"\n"), place)
         else:

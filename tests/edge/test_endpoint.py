@@ -47,6 +47,7 @@ SNAPSHOT = Snapshot(
     time=None,
     retention={"gate-exit": (90 * 86_400.0, 100 * 86_400.0)},
     retention_danger_s=None,
+    is_audit_sound=True,
     self_check=SelfCheckSnapshot(is_passed=True, at_us=1_500_000, results={"complete": 3}),
     holds={"active": 2, "released": 0},
     hold_bytes={"gate-exit": 4711},
@@ -76,6 +77,7 @@ def test_a_snapshot_is_scraped_in_base_units() -> None:
     assert samples["nvr_recording_coverage_ratio", "1d"] == 0.5
     assert samples["nvr_volume_state", "full"] == 1
     assert samples["nvr_volume_state", "ok"] == 0
+    assert samples["nvr_audit_chain_ok", ""] == 1
     assert samples["nvr_self_check_ok", ""] == 1
     assert samples["nvr_self_check_timestamp_seconds", ""] == 1.5
     assert samples["nvr_holds", "active"] == 2
