@@ -83,8 +83,9 @@ class AlarmDesk:
 
     def observe(self, state: SiteState) -> None:
         """Take what is wrong now."""
-        now_us = self._clock.utc_us()
-        lasting = self._watch.observe(standing(state, list(state.cameras)), now_us)
+        now_us, now_monotonic_us = self._clock.utc_us(), self._clock.monotonic_us()
+        found = self._watch.observe(standing(state, list(state.cameras)), now_monotonic_us)
+        lasting = [(one, now_us - (now_monotonic_us - since_us)) for one, since_us in found]
         for name, desk in self._desks.items():
             before, dropped = len(desk.book.waiting), desk.book.dropped
             desk.book.observe(desk.device, lasting, now_us)

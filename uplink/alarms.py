@@ -124,7 +124,7 @@ class AlarmWatch:
         """Those that have lasted for long enough, each with the instant since when.
 
         Args:
-            now_us: monotonic or wall time, always the same one; the instants are of it.
+            now_us: monotonic, as the instants are.
         """
         present = {(one.camera, one.condition): one for one in now}
         self._since_us = {key: self._since_us.get(key, now_us) for key in present}

@@ -38,6 +38,8 @@ TICK_S = 1.0
 RECORD_QUERIES_MAX = 32
 #: MobilePosition: bounds of the interval in which a place that never changes is repeated.
 INTERVAL_S_MIN, INTERVAL_S_MAX = 5, 3600
+#: What the audit log calls a verdict; the rest failed.
+_OUTCOMES = {Verdict.DONE: "done", Verdict.REFUSED: "refused"}
 _CATALOG, _ALARM, _POSITION = "Catalog", "Alarm", "MobilePosition"
 
 
@@ -130,7 +132,7 @@ class Messages:
 
     def message(self, request: Incoming) -> Reply:
         """See :class:`uplink.ports.MessageHandler`."""
-        if "manscdp" not in request.content_type:
+        if not _is_xml(request.content_type):
             return Reply(status=415, note=_note("message", "refused", request.content_type))
         try:
             message = read(request.body)
@@ -255,10 +257,11 @@ class Messages:
     # Queries to a camera -------------------------------------------------------------------
 
     async def _presets(self, message: Message, asked: _Asked) -> AsyncIterator[bytes]:
-        told = await self._ask_camera(message, asked.device, "presets")
-        if told is None:
+        try:
+            told = await self._ask_camera(message, asked.device, "presets")
+        except OrderFailed:
             yield deviceinfo.error(message, asked.device)
-            return
+            raise  # the user agent puts it on record
         found = [
             deviceinfo.PresetItem(number=int(one["number"]), name=str(one["name"]))
             for one in told["presets"]
@@ -267,10 +270,11 @@ class Messages:
             yield body
 
     async def _home(self, message: Message, asked: _Asked) -> AsyncIterator[bytes]:
-        told = await self._ask_camera(message, asked.device, "home")
-        if told is None:
+        try:
+            told = await self._ask_camera(message, asked.device, "home")
+        except OrderFailed:
             yield deviceinfo.error(message, asked.device)
-            return
+            raise
         home = deviceinfo.HomePosition(
             is_enabled=bool(told["enabled"]),
             reset_s=int(told["reset_s"]),
@@ -278,19 +282,16 @@ class Messages:
         )
         yield deviceinfo.home_position(message, asked.device, home)
 
-    async def _ask_camera(
-        self, message: Message, device: Device, verb: str
-    ) -> Mapping[str, Any] | None:
-        """None: no such channel, or the camera does not tell."""
+    async def _ask_camera(self, message: Message, device: Device, verb: str) -> Mapping[str, Any]:
+        """What ``edge`` tells.
+
+        Raises:
+            OrderFailed: it does not, or there is no such channel.
+        """
         channel = device.channel(message.device_id)
         if channel is None:
-            return None
-        try:
-            order = CameraOrder(camera=channel.camera, verb=verb, arguments={})
-            return await self._orders.ask(order)
-        except OrderFailed as error:
-            log.info("camera_not_asked", extra={"camera": channel.camera, "error": str(error)})
-            return None
+            raise OrderFailed("no channel of this code")
+        return await self._orders.ask(CameraOrder(camera=channel.camera, verb=verb, arguments={}))
 
     # RecordInfo ----------------------------------------------------------------------------
 
@@ -367,8 +368,8 @@ class Messages:
             )
         note = _note(
             f"control_{(decision.name or message.command).lower()}",
-            decision.verdict.value,
-            decision.detail,
+            _OUTCOMES.get(decision.verdict, "failed"),
+            decision.detail or decision.verdict.value,
             message.device_id,
         )
         if not decision.has_response:
@@ -380,15 +381,19 @@ class Messages:
     async def _executed(
         self, message: Message, device: Device, decision: Decision
     ) -> AsyncIterator[bytes]:
-        """Does what was decided, then tells the result."""
+        """Does what was decided, then tells the result.
+
+        Raises:
+            OrderFailed: after the result was told; the user agent puts it on record.
+        """
         effect = decision.effect
         result = Result.OK if decision.verdict is Verdict.DONE else Result.ERROR
+        failed: OrderFailed | None = None
         if isinstance(effect, CameraOrder):
             try:
                 await self._orders.ask(effect)
             except OrderFailed as error:
-                result = Result.ERROR
-                log.warning("order_failed", extra={"verb": effect.verb, "error": str(error)})
+                failed = error
         elif isinstance(effect, commands.SetGuard):
             key = (device.platform, effect.code)
             (self._off_guard.discard if effect.is_on else self._off_guard.add)(key)
@@ -396,8 +401,11 @@ class Messages:
             self._desk.reset(device.platform, effect)
         elif isinstance(effect, commands.Snapshot):
             is_begun = self._snapshots.begin(device, effect, self._connected())
-            result = Result.OK if is_begun else Result.ERROR
+            failed = None if is_begun else OrderFailed("too many snapshots at once")
+        result = Result.ERROR if failed else result
         yield response(message, device.device_id).body(device.charset, leaf("Result", result))
+        if failed is not None:
+            raise failed
         if isinstance(effect, commands.SetHeartbeat):  # after the answer, as the standard has it
             self._connected().set_heartbeat(
                 device.platform, keepalive_s=effect.keepalive_s, count=effect.count
@@ -499,6 +507,11 @@ class _Asked:
     @property
     def bytes_max(self) -> int:
         return self.request.body_bytes_max
+
+
+def _is_xml(content_type: str) -> bool:
+    """MANSCDP, or what it is called where nobody looks."""
+    return "manscdp" in content_type or content_type in ("", "application/xml", "text/xml")
 
 
 def _note(action: str, outcome: str, detail: str = "", target: str = "") -> AuditNote:

@@ -122,6 +122,8 @@ def test_what_needs_no_answer_gets_a_status(tmp_path: Path, body: bytes, status:
             assert await drained(reply.bodies) == []
             other = replace(incoming(body), content_type="application/sdp")
             assert one.messages.message(other).status == 415
+            xml = replace(incoming(body), content_type="text/xml")
+            assert one.messages.message(xml).status == status
 
     run(check())
 

@@ -19,7 +19,7 @@ from uplink.alarm_desk import AlarmDesk
 from uplink.device import Device, SiteState
 from uplink.message_metrics import MessageMetrics
 from uplink.messages import Messages
-from uplink.orders import SOCKET_NAME, Orders
+from uplink.orders import SOCKET_NAME, OrderFailed, Orders
 from uplink.ports import Bodies, Heartbeat, Incoming, Sending
 from uplink.records import Records
 from uplink.snapshots import Snapshots
@@ -88,8 +88,15 @@ class Platform:
 
 
 async def drained(bodies: Bodies) -> list[bytes]:
+    """Bodies as the user agent takes them: what fails ends them."""
     if isinstance(bodies, AsyncIterable):
-        return [body async for body in bodies]
+        found: list[bytes] = []
+        try:
+            async for body in bodies:
+                found += [body]
+        except OrderFailed:
+            assert found  # the platform was told before
+        return found
     assert isinstance(bodies, Iterable)
     return list(bodies)
 
