@@ -166,6 +166,29 @@ def timeline(camera: str, from_text: str, to_text: str, config_path: Path, as_js
 
 
 @main.command()
+@click.option("--cameras", type=click.IntRange(1, 10_000), help="how many; else those set up")
+@click.option("--mbps", type=click.FloatRange(0.001, 1_000), help="of each; else as measured, or 4")
+@click.option("--days", type=click.FloatRange(0.01, 3_650), help="to be held; else the floor")
+@config_option
+@json_option
+@_report_errors
+def plan(
+    cameras: int | None, mbps: float | None, days: float | None, config_path: Path, as_json: bool
+) -> None:
+    """容量规划 The disk that footage takes, or the days that these disks give."""
+    from edge.planning import plan_document, render_plan
+
+    is_without = config_path == DEFAULT_CONFIG and not config_path.exists()
+    document = plan_document(None if is_without else load(config_path), cameras, mbps, days)
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo(render_plan(document))
+    if document["enough"] is False:
+        sys.exit(EXIT_FINDING)
+
+
+@main.command()
 @click.option("--dry-run", is_flag=True, help="only print the differences")
 @config_option
 @json_option

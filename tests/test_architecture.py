@@ -71,3 +71,40 @@ def test_every_metric_has_the_projects_prefix_and_a_unit() -> None:
         r"|_segments|_ok|_results|holds|_celsius|_attribute|_trusted)"
     )
     assert [name for name in names if not allowed.fullmatch(name)] == []
+
+
+#: Who takes names away, and of what. Footage goes by ``Volume.remove`` alone, which nobody but
+#: ``retention.deletions`` calls; ``discard`` is for files that never held anything durable.
+REMOVERS = {
+    "retention/volume.py": "footage, and empty folders",
+    "retention/audit.py": "old parts of audit logs",
+    "retention/keys.py": "a key that is put in place",
+    "retention/platform_time.py": "a note of the platform's time, put in place",
+    "retention/stamp.py": "the stamp, put in place",
+    "retention/reindex.py": "an index, set aside",
+    "retention/export.py": "an export half made",
+    "retention/scrub.py": "its own progress",
+    "retention/witness.py": "what the witness is told",
+}
+
+
+def test_nothing_else_takes_footage_away() -> None:
+    """No call that removes or renames a file, but in the places that are known."""
+    removing = re.compile(
+        r"\b(?:os\.(?:unlink|remove|removedirs|rmdir|rename|renames|replace|truncate)"
+        r"|shutil\.(?:rmtree|move)|rmtree)\(|\.(?:unlink|rmdir)\("
+    )
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("config", "retention")
+        for path in (ROOT / package).rglob("*.py")
+        if removing.search(path.read_text())
+    }
+    assert found <= set(REMOVERS), "who removes what? see REMOVERS"
+    callers = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if re.search(r"[vV]olume\.remove\(", path.read_text())
+    }
+    assert callers == {"retention/deletions.py"}
