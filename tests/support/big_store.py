@@ -188,24 +188,25 @@ class _History:
         self.runs = [
             (f"{seed:04x}{n:028x}", edges[n * 2], edges[n * 2 + 1]) for n in range(len(edges) // 2)
         ]
-        #: At each full hour: the newest segment before it, and the chain's link behind that.
-        self.hours: list[tuple[int, int, bytes]] = [(commissioned_us, 0, FIRST_LINK)]
+        #: At each full hour: the newest segment begun before it, where that ends, and the chain's
+        #: link behind it.
+        self.hours = [(commissioned_us, 0, commissioned_us, FIRST_LINK)]
 
     def segments(self, uuids: tuple[str, ...], place: int) -> Iterator[tuple[Any, ...]]:
         """Rows of what is kept, in order of time; fills :attr:`hours` on the way."""
         number = 0
         hour_us = self.commissioned_us + HOUR_US
         patterns = _patterns()
-        link_behind = FIRST_LINK
+        link_behind, before_us = FIRST_LINK, self.commissioned_us
         for run, run_start_us, run_end_us in self.runs:
             for start_us, end_us, pattern in self._cuts(run_start_us, run_end_us):
                 number += 1
                 if start_us >= hour_us:
-                    self.hours.append((hour_us, number - 1, link_behind))
+                    self.hours.append((hour_us, number - 1, before_us, link_behind))
                     hour_us += HOUR_US
                 is_kept = start_us >= self.kept_from_us
                 digest = self._random.randbytes(32) if is_kept else bytes(32)
-                link_behind = link(link_behind, number, digest)
+                link_behind, before_us = link(link_behind, number, digest), end_us
                 if not is_kept:
                     continue
                 if pattern is None:
@@ -318,7 +319,9 @@ def _told(one: _History) -> Iterator[tuple[int, Kind, dict[str, Any]]]:
         yield start_us, Kind.GAP, {**camera, **opened}
         closed = {"event": "closed", "start_us": start_us, "end_us": end_us}
         yield end_us, Kind.GAP, {**camera, **closed}
-    for (from_us, before, link_before), (to_us, last, link_after) in pairwise(one.hours):
+    for (_, before, start_us, link_before), (to_us, last, end_us, link_after) in pairwise(
+        one.hours
+    ):
         if last <= before:
             continue
         numbers = [[before + 1, last]]
@@ -331,7 +334,7 @@ def _told(one: _History) -> Iterator[tuple[int, Kind, dict[str, Any]]]:
                 {
                     **camera,
                     "reason": "expired",
-                    "spans": [[from_us, to_us]],
+                    "spans": [[start_us, end_us]],
                     "segments": last - before,
                     "bytes": (last - before) * 15_000_000,
                     "pieces": [[numbers, links["before"], links["after"]]],

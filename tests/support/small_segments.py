@@ -24,24 +24,24 @@ from tests.support.big_store import FORMAT, GOP_US
 _PICTURE = (40).to_bytes(4, "big") + b"\x65" + bytes(39)
 
 
-def segment_bytes(header: SegmentHeader, fragments: int) -> bytes:
-    """A sealed segment of groups of two seconds with one picture each."""
+def segment_bytes(header: SegmentHeader, fragments: int, gop_us: int = GOP_US) -> bytes:
+    """A sealed segment of groups with one picture each."""
     muxer = Muxer(header)
     parts = [muxer.header]
     entries: list[FragmentEntry] = []
     offset = len(muxer.header)
     for number in range(fragments):
-        start_us = header.start_us + number * GOP_US
+        start_us = header.start_us + number * gop_us
         unit = AccessUnit(track=Track.VIDEO, pts_us=start_us, is_key=True, data=_PICTURE)
         data = muxer.fragment(
-            Fragment(units=(unit,), start_us=start_us, end_us=start_us + GOP_US, is_key=True)
+            Fragment(units=(unit,), start_us=start_us, end_us=start_us + gop_us, is_key=True)
         )
         entries.append(
             FragmentEntry(
                 offset=offset,
                 size_bytes=len(data),
                 start_us=start_us,
-                end_us=start_us + GOP_US,
+                end_us=start_us + gop_us,
                 is_key=True,
                 sha256=hashlib.sha256(data).digest(),
             )
@@ -58,11 +58,18 @@ def segment_bytes(header: SegmentHeader, fragments: int) -> bytes:
 
 
 def write_segments(
-    root: Path, camera: str, run: str, from_us: int, first_number: int, count: int, fragments: int
+    root: Path,
+    camera: str,
+    run: str,
+    from_us: int,
+    first_number: int,
+    count: int,
+    fragments: int,
+    gop_us: int = GOP_US,
 ) -> None:
     """Segments one behind the other; nothing is synced."""
     for n in range(count):
-        start_us = from_us + n * fragments * GOP_US
+        start_us = from_us + n * fragments * gop_us
         header = SegmentHeader(
             camera=camera,
             run=run,
@@ -73,4 +80,4 @@ def write_segments(
         )
         path = root / segment_path(camera, start_us, header.number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(segment_bytes(header, fragments))
+        path.write_bytes(segment_bytes(header, fragments, gop_us))
