@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from config.schema import Camera, Settings
+from config.schema import Camera, Platform, Settings
 from edge import control
 from retention.clock import is_clock_synchronized
 from retention.stamp import is_blank
@@ -60,6 +60,7 @@ def check_machine(settings: Settings) -> list[Finding]:
         _check_clock(),
         *_check_trusted_time(settings),
         *_check_metrics_port(settings),
+        *(_check_reserved(platform) for platform in settings.platform),
         *(_check_camera(camera) for camera in settings.camera if camera.enabled),
     ]
 
@@ -191,6 +192,30 @@ def _check_metrics_port(settings: Settings) -> Iterator[Finding]:
             yield _bad(thing, f"cannot be listened on ({error.strerror})", "set [metrics] bind")
             return
     yield _good(thing, "is free, or edge's own")
+
+
+def _check_reserved(platform: Platform) -> Finding:
+    """The reserved interface of a platform, as far as one sees without using it."""
+    thing = f"platform {platform.name}"
+    if platform.interface is not None:
+        names = [name for _, name in socket.if_nameindex()]
+        if platform.interface in names:
+            return _good(thing, f"has its interface {platform.interface}")
+        return _bad(
+            thing, f"has no interface {platform.interface}", f"there are: {', '.join(names)}"
+        )
+    assert platform.bind is not None
+    family = socket.AF_INET6 if ":" in platform.bind else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((platform.bind, 0))
+    except OSError as error:
+        return _bad(
+            thing,
+            f"cannot use {platform.bind} ({error.strerror})",
+            "set [[platform]] bind to an address of the reserved interface, or name the interface",
+        )
+    return _good(thing, f"has its address {platform.bind}")
 
 
 def _is_edge_running(settings: Settings) -> bool:

@@ -51,6 +51,8 @@ from uplink.transport import Place, SipSocket, SocketUnavailable
 log = logging.getLogger(__name__)
 
 US_PER_S = 1_000_000
+#: Settings that a running uplink cannot change.
+_FIXED = ("storage", "metrics")
 #: The reserved interface is looked at so often even if the kernel tells nothing.
 LOOK_S = 5.0
 #: How long a stopping service waits for its platforms.
@@ -95,6 +97,7 @@ class Uplink:
         self._stations: dict[str, _Station] = {}
         self._refused: dict[str, str] = {}  # platforms that could not be begun, and why
         self._sockets: dict[Place, SipSocket] = {}
+        self._unavailable: dict[Place, str] = {}  # places that cannot be listened on, and why
         self._resolver = Resolver()
         self._around: Surroundings | None = None
         self._message_metrics = MessageMetrics(self.metrics.registry)
@@ -171,13 +174,17 @@ class Uplink:
             for problem in error.problems:
                 log.error("settings_refused", extra={"problem": problem.sentence()})
             return
+        for key in _FIXED:
+            if getattr(fresh, key) != getattr(self._settings, key):
+                log.warning("settings_need_restart", extra={"key": key})
+                fresh = fresh.model_copy(update={key: getattr(self._settings, key)})
         self.metrics.reloads.labels("ok").inc()
         await self._apply(fresh)
 
     async def _apply(self, settings: Settings) -> None:
         """Puts settings in force. A change of the platforms has every one registered anew; of
         cameras or site their subscribers hear."""
-        if not self._is_same(settings, "platform", "storage", "metrics"):
+        if not self._is_same(settings, "platform"):
             await self._leave()
         elif self._answers and not self._is_same(settings, "site", "camera", "retention"):
             self._answers.apply(settings)
@@ -317,9 +324,11 @@ class Uplink:
             try:
                 has_changed = socket.look()
             except SocketUnavailable as error:
-                self.metrics.dropped.labels("socket_unavailable").inc()
-                log.warning("socket_unavailable", extra={"error": error.sentence()})
+                if socket.place not in self._unavailable:  # told once, tried every few seconds
+                    log.warning("socket_unavailable", extra={"error": error.sentence()})
+                self._unavailable[socket.place] = error.sentence()
                 continue
+            self._unavailable.pop(socket.place, None)
             if not socket.reach.is_usable:
                 continue
             for station in self._stations.values():
@@ -415,13 +424,18 @@ class Uplink:
         """What ``xueliang status`` shows. From the endpoint's threads: reads values that are
         replaced whole."""
         platforms: list[dict[str, Any]] = [
-            station.desk.status() for station in list(self._stations.values())
+            self._told_of(station) for station in list(self._stations.values())
         ]
         platforms += [
             {"platform": name, "registered": False, "state": "refused", "trouble": why}
             for name, why in self._refused.items()
         ]
         return {"platforms": platforms, "tasks": len(asyncio.all_tasks(self._loop))}
+
+    def _told_of(self, station: _Station) -> dict[str, Any]:
+        told = station.desk.status()
+        why = self._unavailable.get(station.socket.place)
+        return {**told, "trouble": why} if why and not told["registered"] else told
 
     def _health(self) -> Health:
         reasons = {

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from retention.clock import SystemClock, boot_id
 from retention.platform_time import read_platform_time
 from tests.peers.platform import DEVICE_ID, PASSWORD, PlatformPeer
-from tests.support.box import free_port, wait_for
+from tests.support.box import XUELIANG, free_port, wait_for
 from tests.support.uplink_box import BoxPlatform, UplinkBox
 from uplink.sip.message import Request
 
@@ -315,6 +316,13 @@ def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
                 place='interface = "no-such-if0"',
             ),
             BoxPlatform(
+                name="elsewhere",
+                server=server,
+                server_id="34020000002000000004",
+                device_id="34020000001180000004",
+                place='bind = "192.0.2.77"',
+            ),
+            BoxPlatform(
                 name="wrong",
                 server=server,
                 device_id="34020000001180000003",
@@ -326,5 +334,13 @@ def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
             wait_for("refused", lambda: "refused" in box.platform("wrong")["trouble"])
             assert box.platform("nowhere")["state"] == "no_interface"
             reasons = box.health()["reasons"]
-            assert set(reasons) == {"nowhere", "wrong"}
+            assert set(reasons) == {"nowhere", "elsewhere", "wrong"}
+            assert "cannot listen on 192.0.2.77" in reasons["elsewhere"]
+            assert box.log.count("socket_unavailable") == 1
+            told = subprocess.run(
+                [*XUELIANG, "check", "-c", box.config], capture_output=True, text=True
+            ).stdout
+            assert "has no interface no-such-if0" in told
+            assert "cannot use 192.0.2.77" in told
+            assert "platform well: has its address 127.0.0.1" in told
             assert "not-the-one" not in box.log
