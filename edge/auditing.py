@@ -66,7 +66,7 @@ def verify_all(
     """
     try:
         with Index.open_read(index_path) as index:
-            anchored = index.read(anchors)
+            anchored = anchors(index, pause)
         note = ""
     except IndexUnavailable as error:
         anchored, note = {}, f"no anchors: {error.sentence()}"

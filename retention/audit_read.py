@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -22,10 +21,12 @@ from retention.audit_chain import (
     parse_line,
 )
 from retention.index import rows
+from retention.index.read import Index
 from retention.journal import Entry, Kind, authentic
 
 #: Seven milliseconds of work.
 PAUSE_RECORDS = 200
+PAUSE_ENTRIES = 40
 #: Read from a log's end to find its head: more than a group of the longest lines.
 TAIL_BYTES = 1024 * 1024
 WRITING_LOOKS = 2
@@ -107,26 +108,39 @@ def verify(
     return verifier.end()
 
 
-def anchors_in(entries: Iterable[Entry]) -> dict[str, list[Anchor]]:
-    """The heads that the journal's ``key`` and ``audit`` entries hold, by service; only such
-    entries count as are signed as they say."""
+def anchors(index: Index, pause: Callable[[], None] | None = None) -> dict[str, list[Anchor]]:
+    """The heads that the journal's ``audit`` entries hold, by service; only such entries count as
+    are signed as they say.
+
+    Args:
+        pause: as in :func:`verify`.
+
+    Raises:
+        IndexUnavailable: the index does not answer.
+    """
+    keys, told = index.read(
+        lambda connection: (
+            rows.journal_entries_of(connection, (Kind.KEY,)),
+            rows.journal_entries_of(connection, (Kind.AUDIT,)),
+        )
+    )
     found: dict[str, list[Anchor]] = {}
-    for entry in authentic(entries)[0]:
-        told = entry.data.get("heads") if entry.kind is Kind.AUDIT else None
-        if not isinstance(told, dict):
-            continue
-        for service, head in told.items():
-            if isinstance(head, dict):
-                seq, digest = head.get("seq"), head.get("hash")
-                if type(seq) is int and isinstance(digest, str):
-                    anchor = Anchor(seq=seq, hash=digest, at_us=entry.at_us)
-                    found.setdefault(service, []).append(anchor)
+    for start in range(0, len(told), PAUSE_ENTRIES):
+        if pause is not None and start:
+            pause()
+        for entry in authentic([*keys, *told[start : start + PAUSE_ENTRIES]])[0]:
+            for service, anchor in _anchors_of(entry):
+                found.setdefault(service, []).append(anchor)
     return found
 
 
-def anchors(connection: sqlite3.Connection) -> dict[str, list[Anchor]]:
-    """As :func:`anchors_in`, from the index's copy of the journal."""
-    return anchors_in(rows.journal_entries_of(connection, (Kind.KEY, Kind.AUDIT)))
+def _anchors_of(entry: Entry) -> Iterator[tuple[str, Anchor]]:
+    told = entry.data.get("heads") if entry.kind is Kind.AUDIT else None
+    for service, head in told.items() if isinstance(told, dict) else ():
+        if isinstance(head, dict):
+            seq, digest = head.get("seq"), head.get("hash")
+            if type(seq) is int and isinstance(digest, str):
+                yield service, Anchor(seq=seq, hash=digest, at_us=entry.at_us)
 
 
 def _lines(folder: Path) -> Iterator[tuple[bytes, str]]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from config.schema import Settings
 from edge import auditing
-from edge.auditing import on_record, prune_logs
+from edge.auditing import Anchors, on_record, prune_logs, verify_all
 from retention.audit import DAY_US, AuditLog, AuditUnavailable
 from retention.audit_chain import Action
-from retention.audit_read import records, verify
+from retention.audit_read import anchors, records, verify
 from retention.clock import SystemClock
-from tests.retention.storing import FakeClock
+from retention.index.entries import add_entries
+from retention.index.read import Index
+from retention.journal import Journal, Kind
+from tests.retention.storing import FakeClock, Site
 
 NOW_US = 1_795_000_000_000_000
 
@@ -68,3 +72,28 @@ def test_what_cannot_be_put_on_record_is_not_begun(
         with pytest.raises(AuditUnavailable), on_record(_settings(tmp_path), Action.EXPORT, "x"):
             done.append(1)
     assert done == []
+
+
+def test_a_head_counts_only_if_it_is_signed_as_it_says(tmp_path: Path) -> None:
+    """Anchors through a real index; one that somebody puts in is no anchor, and accuses nobody."""
+    site = Site.make(tmp_path)
+    state = site.index_path.parent
+    with AuditLog(state, "edge", site.clock) as audit, site.running() as recorder:
+        ledger = recorder.opened.ledger
+        anchors_told = Anchors(state, ledger)
+        for number in range(60):
+            audit.record(Action.VERIFY, subject=f"gate {number}").result(5)
+            anchors_told.tell(site.clock.utc_us())
+        anchors_told.tell(site.clock.utc_us())
+        ledger.flushed().result()
+        forger = Journal(Ed25519PrivateKey.generate(), recorder.opened.ledger._journal.head)
+        forged = forger.entry(Kind.AUDIT, {"heads": {"edge": {"seq": 7, "hash": "0" * 64}}}, 1)
+        recorder.opened.index.submit(lambda index: add_entries(index, [forged])).result()
+        with Index.open_read(site.index_path) as index:
+            pauses: list[int] = []
+            found = anchors(index, lambda: pauses.append(1))["edge"]
+        assert [anchor.seq for anchor in found] == [*range(1, 61)], "one for each head, once"
+        assert pauses == [1]
+        (verdict,) = verify_all(state, site.index_path)
+    assert verdict.is_sound, verdict.findings
+    assert (verdict.anchors, verdict.anchored_seq) == (60, 60)

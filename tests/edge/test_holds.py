@@ -288,7 +288,7 @@ _STEPS = st.one_of(
 
 
 @given(st.lists(_STEPS, min_size=3, max_size=14))
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_no_history_loses_a_hold(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]
 ) -> None:

@@ -15,7 +15,7 @@ from tests.support.cameras import demo_process
 
 pytestmark = pytest.mark.integration
 
-NAMES = ("north", "south")
+NAMES = ("north",)
 
 
 def test_a_running_box_checks_itself(tmp_path: Path) -> None:
@@ -33,10 +33,10 @@ def test_a_running_box_checks_itself(tmp_path: Path) -> None:
         box.start()
         try:
             box.wait_recording()
-            wait_for("sealed segments", lambda: len(box.segments()) > 8)
+            wait_for("sealed segments", lambda: len(box.segments()) > 3)
             day = local_date(time.time_ns() // 1000, BEIJING).isoformat()
             document = box.json("self-check", "--date", day)
-            assert document["summary"]["played"] == 4, repr(document["cameras"])
+            assert document["summary"]["played"] == 2, repr(document["cameras"])
             assert document["summary"]["not_played"] == 0
             for camera in document["cameras"]:
                 assert camera["faults"] == []
