@@ -2,12 +2,13 @@
 
 import sys
 
-from tests.bench import recordinfo, recording, scale
+from tests.bench import recordinfo, recording, scale, sweep
 
 BENCHMARKS = {
     "recording": recording.main,
     "scale": scale.main,
     "recordinfo": recordinfo.main,
+    "sweep": sweep.main,
 }
 
 if __name__ == "__main__":
