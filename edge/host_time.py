@@ -227,6 +227,7 @@ class HostTime:
         Raises:
             ConfirmationRefused: it is not what the clock shows now, or no date that can be.
         """
+        self.look()
         sample = self._sample()
         if not 0 <= sample.utc_us - shown_us <= CONFIRM_WITHIN_US:
             raise ConfirmationRefused(

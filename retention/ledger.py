@@ -383,7 +383,7 @@ class Ledger:
         that is: the present one if it goes on, else true time."""
         epoch = self.epoch if before.goes_on(self.epoch) else 0
         standing = self._index.submit(
-            lambda connection: _standing(connection, row.id, epoch)
+            lambda connection: _standing(connection, row.id, epoch, before.now_us)
         ).result()
         covered_us = standing.covered_us or (before.epochs[epoch].start_us if epoch else 0)
         for gap in standing.open_gaps:
@@ -543,20 +543,31 @@ def _comparable(column: str) -> str:
 #: is there, and by what is told to be missing.
 _COVERED = (
     f"SELECT commissioned_us FROM camera WHERE id = ?1 AND {_comparable('commissioned_epoch')}",
-    (
-        "SELECT max(end_us) FROM (SELECT segment.end_us AS end_us FROM segment LEFT JOIN run"
-        " USING (run) WHERE segment.camera = ?1 AND (run.epoch = ?2 OR (?2 = 0 AND"
-        " (run.run IS NULL OR run.offset_us IS NOT NULL))) ORDER BY segment.start_us DESC LIMIT 4)"
-    ),
     f"SELECT max(end_us) FROM gap WHERE camera = ?1 AND {_comparable('end_epoch')}",
+)
+_COVERED_BY_FOOTAGE = (
+    "SELECT max(end_us) FROM (SELECT segment.end_us AS end_us FROM segment LEFT JOIN run"
+    " USING (run) WHERE segment.camera = ? AND (run.run IS NULL OR run.offset_us IS NOT NULL)"
+    " ORDER BY segment.start_us DESC LIMIT 4)"
+)
+#: The clock of an epoch may be anywhere: only what it can have dated is looked at.
+_COVERED_BY_ITS_FOOTAGE = (
+    "SELECT max(end_us) FROM segment WHERE camera = ?1 AND start_us BETWEEN"
+    " (SELECT min(start_us) FROM run WHERE camera = ?1 AND epoch = ?2) AND ?3"
+    " AND run IN (SELECT run FROM run WHERE camera = ?1 AND epoch = ?2)"
 )
 _OPEN_GAPS = (
     "SELECT start_us, start_epoch FROM gap WHERE camera = ? AND end_us IS NULL ORDER BY start_us"
 )
 
 
-def _standing(connection: sqlite3.Connection, camera: str, epoch: int) -> _Standing:
+def _standing(connection: sqlite3.Connection, camera: str, epoch: int, now_us: int) -> _Standing:
     ends = [connection.execute(query, (camera, epoch)).fetchone() for query in _COVERED]
+    if epoch:
+        place = (camera, epoch, now_us)
+        ends.append(connection.execute(_COVERED_BY_ITS_FOOTAGE, place).fetchone())
+    else:
+        ends.append(connection.execute(_COVERED_BY_FOOTAGE, (camera,)).fetchone())
     found = connection.execute(_OPEN_GAPS, (camera,)).fetchall()
     return _Standing(
         covered_us=max((end[0] for end in ends if end and end[0]), default=0),

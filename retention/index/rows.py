@@ -103,6 +103,10 @@ OLDEST = (
     "SELECT start_us FROM segment WHERE camera = ? AND NOT EXISTS (SELECT 1 FROM run"
     " WHERE run.run = segment.run AND run.offset_us IS NULL) ORDER BY start_us LIMIT 1"
 )
+NEWEST_TIMED = (
+    "SELECT end_us FROM segment WHERE camera = ? AND NOT EXISTS (SELECT 1 FROM run"
+    " WHERE run.run = segment.run AND run.offset_us IS NULL) ORDER BY start_us DESC LIMIT 1"
+)
 #: Whether a run's time is known, or was told to be: what is not timed is never due.
 IS_TIMED = "SELECT offset_us IS NOT NULL FROM run WHERE run = ?"
 
@@ -561,13 +565,10 @@ def lone_runs(connection: sqlite3.Connection) -> list[tuple[str, int]]:
 
 def known_us(connection: sqlite3.Connection) -> int | None:
     """True time is at least this: footage of a known time ends there, or ``edge`` lived in it."""
-    newest = connection.execute(
-        "SELECT max(segment.end_us) FROM run JOIN segment ON segment.camera = run.camera"
-        " AND segment.start_us >= run.start_us + run.offset_us AND segment.run = run.run"
-        " WHERE run.run IN (SELECT run FROM (SELECT run, row_number() OVER (PARTITION BY camera"
-        " ORDER BY start_us + offset_us DESC) AS place FROM run WHERE offset_us IS NOT NULL)"
-        " WHERE place = 1)"
-    ).fetchone()[0]
+    ends = [
+        connection.execute(NEWEST_TIMED, (camera.id,)).fetchone() for camera in cameras(connection)
+    ]
+    newest = max((end[0] for end in ends if end is not None), default=None)
     alive = last_alive(connection)
     if alive is None:
         return None if newest is None else int(newest)

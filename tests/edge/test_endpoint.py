@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edge.metrics import CameraSnapshot, EdgeMetrics, SelfCheckSnapshot, Snapshot, VolumeSnapshot
 from retention.endpoint import Endpoint, EndpointUnavailable, Health
-from retention.model import Codec, MediaFormat, VideoFormat
+from retention.model import Codec, Epoch, GapCause, MediaFormat, VideoFormat
+from retention.trusted_time import Code, Judgement, Source
 
 SNAPSHOT = Snapshot(
     cameras=(
@@ -44,14 +45,24 @@ SNAPSHOT = Snapshot(
             missing_segments=0,
         ),
     ),
-    time=None,
     retention={"gate-exit": (90 * 86_400.0, 100 * 86_400.0)},
     retention_danger_s=None,
     is_audit_sound=True,
+    time=Judgement(
+        is_trusted=False,
+        code=Code.JUMPED,
+        since_us=0,
+        epoch=Epoch(id=1, boot_id="b", skew_us=0, start_us=0, cause=GapCause.CONFIG),
+        due_us=None,
+        offsets_us={Source.NTP: 250_000, Source.CAMERAS: -31_000_000},
+    ),
     self_check=SelfCheckSnapshot(is_passed=True, at_us=1_500_000, results={"complete": 3}),
     holds={"active": 2, "released": 0},
     hold_bytes={"gate-exit": 4711},
 )
+
+
+LABELS = ("state", "window", "source")
 
 
 def scrape(metrics: EdgeMetrics) -> dict[tuple[str, str], float]:
@@ -64,7 +75,7 @@ def scrape(metrics: EdgeMetrics) -> dict[tuple[str, str], float]:
     finally:
         endpoint.close()
     return {
-        (sample.name, sample.labels.get("state", sample.labels.get("window", ""))): sample.value
+        (sample.name, next((v for k, v in sample.labels.items() if k in LABELS), "")): sample.value
         for family in families
         for sample in family.samples
     }
@@ -82,6 +93,11 @@ def test_a_snapshot_is_scraped_in_base_units() -> None:
     assert samples["nvr_self_check_timestamp_seconds", ""] == 1.5
     assert samples["nvr_holds", "active"] == 2
     assert samples["nvr_hold_bytes", ""] == 4711
+    assert samples["nvr_clock_trusted", ""] == 0
+    assert samples["nvr_clock_offset_seconds", "cameras"] == -31
+    assert ("nvr_clock_offset_seconds", "platform") not in samples
+    by_source = {source: samples["nvr_clock_synchronized", source.value] for source in Source}
+    assert by_source == {Source.NTP: 1, Source.PLATFORM: 0, Source.CAMERAS: 0}
     assert samples["nvr_collector_success", ""] == 1
 
 

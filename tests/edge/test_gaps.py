@@ -48,6 +48,37 @@ def test_the_gap_that_start_up_opened_is_closed_by_the_first_footage() -> None:
     ]
 
 
+def test_a_gap_is_told_on_one_clock_only() -> None:
+    """Told before a step in the old epoch, behind it in the new one, at the same moment."""
+    s = US_PER_S
+    keeper = GapKeeper(10 * s, epoch=1)
+    assert keeper.lost(GapCause.NETWORK, "", 10 * s) == []
+    assert keeper.tick(12 * s) == [
+        GapOpened(start_us=10 * s, cause=GapCause.NETWORK, detail="", epoch=1)
+    ]
+    assert keeper.stepped(-3600 * s, 15 * s - 3600 * s, 2) == [
+        GapClosed(start_us=10 * s, end_us=15 * s, cause=GapCause.NETWORK, epoch=1)
+    ]
+    assert keeper.tick(17 * s - 3600 * s) == [
+        GapOpened(start_us=15 * s - 3600 * s, cause=GapCause.NETWORK, detail="", epoch=2)
+    ]
+    assert keeper.recorded(18 * s - 3600 * s, 19 * s - 3600 * s, GapCause.UNKNOWN) == [
+        GapClosed(
+            start_us=15 * s - 3600 * s, end_us=18 * s - 3600 * s, cause=GapCause.NETWORK, epoch=2
+        )
+    ]
+
+
+def test_footage_that_goes_on_over_a_step_leaves_no_gap() -> None:
+    s = US_PER_S
+    for step_us in (3600 * s, -3600 * s, 365 * 86_400 * s):
+        keeper = GapKeeper(0)
+        assert keeper.recorded(0, 10 * s, GapCause.UNKNOWN) == []
+        assert keeper.stepped(step_us, 10 * s + step_us, 2) == []
+        assert keeper.recorded(10 * s + step_us, 20 * s + step_us, GapCause.UNKNOWN) == []
+        assert keeper.covered_until_us == 20 * s + step_us
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("wait"), st.integers(0, 5 * US_PER_S)),

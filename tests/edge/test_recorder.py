@@ -43,12 +43,13 @@ GOP = 10
 @dataclass
 class Clock:
     now_us: int = 1_700_000_000 * US_PER_S
+    off_us: int = 0
 
     def utc_us(self) -> int:
         return self.now_us
 
     def monotonic_us(self) -> int:
-        return self.now_us
+        return self.now_us - self.off_us
 
 
 @dataclass
@@ -117,6 +118,7 @@ class Bench:
             clock=self.clock,
             buffer_bytes=buffer_bytes,
             tap=CameraTap(self.clock),
+            epoch_of=lambda skew_us: 1 + skew_us // US_PER_S,
         )
         self.recorder.format_changed(FORMAT)
 
@@ -127,7 +129,7 @@ class Bench:
                     track=Track.VIDEO,
                     media_us=self.sent * STEP_US,
                     arrival_utc_us=self.clock.now_us,
-                    arrival_monotonic_us=self.clock.now_us,
+                    arrival_monotonic_us=self.clock.monotonic_us(),
                     is_key=self.sent % GOP == 0,
                     is_damaged=False,
                     data=b"\0\0\0\x60" + bytes(96),
@@ -281,4 +283,67 @@ def test_a_stuck_volume_is_left_for_another(tmp_path: Path, sink: Sink) -> None:
         Durable(camera="gate", number=1, end_us=1, fragments=1, size_bytes=1)
     )  # the stuck one answers after all
     assert units_of(other.fragments()) == before
+    bench.index.close()
+
+
+def step(bench: Bench, seconds: int) -> None:
+    bench.clock.now_us += seconds * US_PER_S
+    bench.clock.off_us += seconds * US_PER_S
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600])
+def test_over_a_step_of_the_clock_nothing_is_missing(
+    tmp_path: Path, sink: Sink, seconds: int
+) -> None:
+    bench = Bench(tmp_path, sink)
+    bench.send(4)
+    step(bench, seconds)
+    bench.send(4)
+    bench.recorder.close()
+    bench.recorder.tick()
+    taken = sink.fragments()
+    assert len(units_of(taken)) == 8 * GOP
+    assert bench.gaps() == []
+    for number, count in ((1, 1), (2, 1)):  # becomes durable only now: the first, told before
+        end_us = [fragment.end_us for place, fragment in taken if place == number][0]
+        bench.recorder.on_event(
+            Durable(camera="gate", number=number, end_us=end_us, fragments=count, size_bytes=1)
+        )
+        newest_us = bench.recorder.newest_durable_us
+        assert newest_us is not None
+        assert 0 <= bench.clock.now_us - newest_us < 10 * US_PER_S
+    bench.index.close()
+
+
+def test_a_camera_that_is_away_over_a_step_has_a_gap_on_each_clock(
+    tmp_path: Path, sink: Sink
+) -> None:
+    bench = Bench(tmp_path, sink)
+    bench.send(2)
+    bench.recorder.ended(GapCause.CAMERA_OFFLINE, "away")
+    for _ in range(3):
+        bench.clock.now_us += US_PER_S
+        bench.recorder.tick()
+    step(bench, 3600)
+    bench.recorder.tick()
+    for _ in range(3):
+        bench.clock.now_us += US_PER_S
+        bench.recorder.tick()
+    first, closed, second = bench.gaps()
+    assert (first["event"], first["start_epoch"]) == ("opened", 1)
+    assert (closed["event"], closed["epoch"]) == ("closed", 1)
+    assert (second["event"], second["start_epoch"]) == ("opened", 3601)
+    assert second["start_us"] == closed["end_us"] + 3600 * US_PER_S
+    bench.index.close()
+
+
+def test_a_cameras_clock_is_told_against_the_hosts_also_after_a_step(
+    tmp_path: Path, sink: Sink
+) -> None:
+    bench = Bench(tmp_path, sink)
+    assert bench.recorder.clock_offset_us is None
+    bench.recorder.camera_time(2 * US_PER_S)
+    assert bench.recorder.clock_offset_us == 2 * US_PER_S
+    step(bench, 3600)
+    assert bench.recorder.clock_offset_us == -3598 * US_PER_S
     bench.index.close()

@@ -256,25 +256,70 @@ def test_new_parameter_sets_begin_a_run_at_their_key_frame() -> None:
     assert (seals[0].reason, seals[0].end_us) == (EndReason.FORMAT, fed[150].pts_us)
 
 
-@pytest.mark.parametrize(("step_s", "causes"), [(3600, [GapCause.CLOCK_STEPPED]), (-3600, [])])
-def test_a_stepped_clock_begins_a_run_and_loses_nothing(
-    step_s: int, causes: list[GapCause]
-) -> None:
-    """In the middle of a group; a step forward leaves a hole with its cause."""
+@pytest.mark.parametrize("lost", [0, 70])
+@pytest.mark.parametrize("step_s", [3600, -3600])
+def test_a_stepped_clock_begins_a_run_and_loses_nothing(step_s: int, lost: int) -> None:
+    """In the middle of a group; only pictures that are missing leave a hole, told on the new
+    clock."""
     segmenter = new_segmenter()
     fed = list(stream(10))
     actions = cut(segmenter, fed[:130], end=False)
     moved = [
         AccessUnit(track=u.track, pts_us=u.pts_us + step_s * US_PER_S, is_key=u.is_key, data=u.data)
-        for u in fed[130:]
+        for u in fed[130 + lost :]
     ]
-    actions += segmenter.feed(moved[0], RunReason.CLOCK)
+    actions += segmenter.feed(
+        moved[0], RunReason.CLOCK, step_us=step_s * US_PER_S, skew_us=step_s * US_PER_S
+    )
     actions += cut(segmenter, moved[1:])
-    check(actions)
+    check([action for action in actions if not isinstance(action, Hole)])
     assert units_of(actions) == fed[:130] + moved
     assert [r.reason for r in only(actions, StartRun)] == [RunReason.SESSION, RunReason.CLOCK]
     assert only(actions, SealSegment)[0].reason is EndReason.CLOCK
-    assert [hole.cause for hole in only(actions, Hole)] == causes
+    holes = only(actions, Hole)
+    assert [hole.cause for hole in holes] == ([GapCause.CLOCK_STEPPED] if lost else [])
+    for hole in holes:
+        assert hole.start_us == fed[130].pts_us + step_s * US_PER_S
+        assert hole.end_us == moved[0].pts_us
+
+
+def test_a_run_knows_the_clock_of_its_first_picture() -> None:
+    """Though it is handed out when the clock stands elsewhere."""
+    told: list[int] = []
+
+    def new_run(skew_us: int) -> NewRun:
+        told.append(skew_us)
+        clock = ClockState.UNTRUSTED if skew_us else ClockState.TRUSTED
+        return NewRun(run=f"{len(told):032x}", clock=clock, epoch=7 + skew_us)
+
+    segmenter = Segmenter(camera="gate", next_number=1, new_run=new_run)
+    segmenter.set_format(media_format())
+    fed = list(stream(4))
+    actions = segmenter.feed(fed[0], RunReason.SESSION, skew_us=0)
+    actions += [one for unit in fed[1:30] for one in segmenter.feed(unit)]
+    actions += segmenter.feed(fed[30], RunReason.CLOCK, step_us=0, skew_us=3)
+    actions += cut(segmenter, fed[31:])
+    runs = [start.run for start in only(actions, StartRun)]
+    assert [(run.clock, run.epoch) for run in runs] == [
+        (ClockState.TRUSTED, 7),
+        (ClockState.UNTRUSTED, 10),
+    ]
+
+
+def test_when_trust_ends_the_next_key_frame_begins_a_run_without_a_seam() -> None:
+    segmenter = new_segmenter()
+    fed = list(stream(10))
+    actions = cut(segmenter, fed[:130], end=False)
+    segmenter.renew()
+    actions += cut(segmenter, fed[130:])
+    check(actions)
+    assert units_of(actions) == fed
+    starts = only(actions, StartRun)
+    assert [start.reason for start in starts] == [RunReason.SESSION, RunReason.TRUST]
+    key_us = next(unit.pts_us for unit in fed[130:] if unit.is_key)
+    assert starts[1].run.start_us == key_us
+    assert only(actions, SealSegment)[0].end_us == key_us
+    assert only(actions, Hole) == []
 
 
 def test_a_hole_is_told_and_cut_at_a_key_frame() -> None:

@@ -41,6 +41,8 @@ def connection() -> Iterator[sqlite3.Connection]:
         rows.OPEN_GAPS,
         rows.NEWEST,
         rows.OLDEST,
+        rows.NEWEST_TIMED,
+        rows.VAGUE_GAPS,
     ],
 )
 def test_no_hot_statement_scans_or_sorts(connection: sqlite3.Connection, statement: str) -> None:
