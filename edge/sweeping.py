@@ -197,6 +197,8 @@ class Sweeping:
 
     def turn(self, trusted_us: int | None) -> Plan:
         """Delete what policy says; blocks. Raises ``IndexUnavailable``."""
+        if self.figures.ahead is None:
+            self.survey()  # how much room it takes depends on the rate
         leftovers = self._opened.leftovers
         while leftovers:
             self._sweep.remove_leftovers(*leftovers.popleft())

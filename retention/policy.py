@@ -33,6 +33,8 @@ TURN_SEGMENTS_MAX = 12_000
 #: where footage over its floor can go, late where each hour is a breach.
 EASY_BEGINS_S, EASY_ENDS_S = 3_600, 7_200
 BREACH_BEGINS_S, BREACH_ENDS_S = 600, 1_800
+#: What is taken for either while the rate is not known: a few seconds of a large site.
+UNKNOWN_BYTES = 256 << 20
 #: But at most such shares (one in so many) of what a small disk can hold at all.
 EASY_BEGINS_SHARE, EASY_ENDS_SHARE = 6, 3
 BREACH_BEGINS_SHARE, BREACH_ENDS_SHARE = 8, 4
@@ -158,7 +160,7 @@ def plan(
         removed: those of them that are not in service any more.
         holds: all of them, or those that were not released.
         trusted_us: trusted time; None while there is none.
-        bytes_per_s: at which all cameras together record.
+        bytes_per_s: at which all cameras together record; 0 while that is not known.
     """
     names = list(cameras)
     turn = _Turn(shelf, [hold for hold in holds if hold.state(trusted_us).holds], turn_segments)
@@ -308,10 +310,9 @@ class _Need:
         return self._bounded(usable_bytes // self.ends_share, self.ends_s)
 
     def _bounded(self, share_bytes: int, seconds: int) -> int:
-        """So much recording, but at most a share of a small disk; that where nothing is known."""
-        if self.bytes_per_s <= 0:
-            return share_bytes
-        return min(share_bytes, int(self.bytes_per_s * seconds))
+        """So much recording, but at most a share of a small disk; little where no rate is known."""
+        wanted = UNKNOWN_BYTES if self.bytes_per_s <= 0 else int(self.bytes_per_s * seconds)
+        return min(share_bytes, wanted)
 
 
 def _relieve(

@@ -15,8 +15,8 @@ from tests.retention.histories.world import live
 
 IS_FULL = os.environ.get("XUELIANG_FAULTS") == "full"
 HISTORIES = 10_000 if IS_FULL else 200
-#: 80 to 240 steps of four and a half days: one to three years.
-STEPS = (80, 120, 160, 240) if IS_FULL else (80, 120)
+#: Steps of four and a half days: one to three years, in CI less than one.
+STEPS = (80, 120, 160, 240) if IS_FULL else (50, 70)
 BLOCKS = 20
 #: Their indexes stand in RAM.
 FOLDER = Path("/dev/shm") if Path("/dev/shm").is_dir() else None

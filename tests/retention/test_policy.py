@@ -240,6 +240,13 @@ def test_a_long_hold_is_stepped_over() -> None:
 # Pressure ----------------------------------------------------------------------------------------
 
 
+def test_while_no_rate_is_known_no_large_disk_is_emptied() -> None:
+    large = replace(room(), capacity_bytes=4_000_000 * MB, free_bytes=100 * MB)
+    segments = [segment(n, 80 - n / 100, size_mb=50) for n in range(1, 100)]
+    found = World(segments, rooms=[large]).plan()
+    assert 0 < sum(one.segment.size_bytes for one in found.deletions) < 350 * MB
+
+
 def test_no_pressure_while_one_volume_has_room() -> None:
     world = World(
         [segment(1, 95), segment(2, 10)],
