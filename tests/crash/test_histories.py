@@ -17,7 +17,7 @@ IS_FULL = os.environ.get("XUELIANG_FAULTS") == "full"
 HISTORIES = 10_000 if IS_FULL else 200
 #: Steps of four and a half days: one to three years, in CI less than one.
 STEPS = (80, 120, 160, 240) if IS_FULL else (50, 70)
-BLOCKS = 20
+BLOCKS = 4
 #: Their indexes stand in RAM.
 FOLDER = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 
@@ -30,7 +30,6 @@ def test_every_promise_is_kept_in_every_history(block: int) -> None:
     for seed in range(block, HISTORIES, BLOCKS):
         with tempfile.TemporaryDirectory(prefix="history-", dir=FOLDER) as folder:
             seen.update(live(seed, Path(folder), STEPS[seed % len(STEPS)]).counts)
-    # What was to happen did happen: a block in which nothing went wrong proves nothing.
-    assert seen["age"] > 0
-    assert seen["crashes"] > 0
-    assert seen["turns pressed"] > 0
+    # What was to happen did happen: histories in which nothing goes wrong prove nothing.
+    for what in ("age", "over_floor", "overwritten", "removed", "crashes", "rebuilt"):
+        assert seen[what] > 0, what

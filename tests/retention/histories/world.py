@@ -257,7 +257,7 @@ class World:
 
     def add_disk(self) -> None:
         n = len(self.disks)
-        capacity_bytes = self.random.randint(130, 300) * 1_000_000
+        capacity_bytes = self.random.randint(60, 200) * 1_000_000
         disk = FakeDisk(f"disk{n}", capacity_bytes, self.fuse)
         self.disks.append(disk)
         self.ledger.volume_attached(disk.uuid, f"/srv/{n}", self.now_us)
