@@ -41,6 +41,7 @@ class _Desk:
     book: AlarmBook = field(default_factory=AlarmBook)
     filter: AlarmFilter | None = None  # while subscribed
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    is_unsaved: bool = False  # the last try failed
 
 
 class AlarmDesk:
@@ -67,10 +68,14 @@ class AlarmDesk:
     def load(self) -> None:
         """Read what an earlier life left. Blocks."""
         for name, desk in self._desks.items():
-            desk.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
             try:
+                desk.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
                 data = desk.path.read_bytes()
             except FileNotFoundError:
+                continue
+            except OSError as error:  # alarms go out all the same; they do not outlast us
+                self._metrics.failures.labels("alarm_book_read").inc()
+                log.error("alarm_book_not_read", extra={"platform": name, "error": str(error)})
                 continue
             if not desk.book.loads(data):
                 log.warning("alarm_book_damaged", extra={"platform": name})
@@ -129,7 +134,8 @@ class AlarmDesk:
             is_done = await self._send_all(name, desk, agent)
             await self._save(name, desk)
             try:
-                async with asyncio.timeout(None if is_done else self._retry_s):
+                is_idle = is_done and not desk.is_unsaved
+                async with asyncio.timeout(None if is_idle else self._retry_s):
                     await desk.wake.wait()
             except TimeoutError:
                 continue
@@ -186,13 +192,13 @@ class AlarmDesk:
         return body(alarm, desk.device, str(next(self._numbers)))
 
     async def _save(self, name: str, desk: _Desk) -> None:
-        if not desk.book.is_changed:
+        if not desk.book.is_changed and not desk.is_unsaved:
             return
-        desk.book.is_changed = False
+        desk.book.is_changed = desk.is_unsaved = False
         try:
             await asyncio.to_thread(_replace, desk.path, desk.book.dumps())
         except OSError as error:
-            desk.book.is_changed = True
+            desk.is_unsaved = True
             self._metrics.failures.labels("alarm_book_write").inc()
             log.error("alarm_book_not_written", extra={"platform": name, "error": str(error)})
 

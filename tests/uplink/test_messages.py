@@ -476,6 +476,22 @@ def test_an_alarm_survives_an_outage_and_a_restart(tmp_path: Path) -> None:
     run(after())
 
 
+def test_an_alarm_goes_out_where_nothing_can_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "uplink").write_text("in the way")
+
+    async def body() -> None:
+        async with bench(tmp_path) as one:
+            serving = asyncio.get_running_loop().create_task(one.messages.serve())
+            await _raise_alarm(one)
+            await _until(lambda: one.platform.sent)
+            assert one.metric("nvr_gb28181_failures_total", what="alarm_book_read") == 1
+            assert one.metric("nvr_gb28181_failures_total", what="alarm_book_write") >= 1
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+
+    run(body())
+
+
 def test_a_subscribed_platform_hears_it_in_its_subscription(tmp_path: Path) -> None:
     async def body() -> None:
         async with bench(tmp_path) as one:
