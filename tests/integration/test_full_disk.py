@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from config.instants import format_instant
 from edge.demo.plan import CameraPlan, StreamPlan
 from tests.retention.conftest import Mount, mount
 from tests.support.box import Box, BoxCamera, wait_for
@@ -81,3 +82,31 @@ def test_the_oldest_footage_makes_room_and_no_second_is_missed(box: Box) -> None
     assert box.json("reindex", "--dry-run")["differences"] == []
     audit = "".join(path.read_text() for path in (box.state / "audit").rglob("*.jsonl"))
     assert audit.count('"breach"') >= 3
+
+
+@pytest.mark.skipif(os.environ.get("XUELIANG_FAULTS") != "full", reason="part of make faults")
+def test_what_is_held_outlasts_the_need_of_the_disk(box: Box) -> None:
+    """All around it goes, on a clock that an administrator has confirmed."""
+    box.wait_recording()
+    assert box.xueliang("check", "--confirm-time", "--yes").returncode == 0
+    start_us = box.timeline("gate", 0, 4_000_000_000_000_000)["spans"][0]["start"]
+    span = [format_instant(start_us + second * 1_000_000) for second in (2, 3)]
+    why = ("--case", "2026-17", "--requester", "李警官", "--reason", "盗窃")
+    added = box.json("hold", "add", "gate", "--from", span[0], "--to", span[1], *why)
+    assert added["pending_volumes"] == []
+    (box.volume / "other").write_bytes(bytes(4 * MIB))
+    violations = 'nvr_retention_violations_total{camera="gate",cause="overwritten"}'
+    wait_for("breaches", lambda: box.metrics().get(violations, 0) > 5, 120)
+    line = box.timeline("gate", start_us, start_us + 20 * 1_000_000)
+    held = [span for span in line["spans"] if span["start"] <= start_us + 2_000_000]
+    assert held[-1]["end"] >= start_us + 3_000_000
+    causes = {gap["cause"] for gap in line["gaps"]}
+    assert causes - {"config"} == {"overwritten"}  # and what was before the first picture
+    hold_bytes = box.metrics()['nvr_hold_bytes{camera="gate"}']
+    assert 0 < hold_bytes < MIB
+    assert box.camera_status("gate")["recording"]
+    document = box.json("self-check", "--date", span[0][:10])
+    assert document["summary"]["not_played"] == 0
+    assert box.stop() == 0
+    assert box.json("reindex", "--dry-run")["differences"] == []
+    assert [hold["state"] for hold in box.json("hold", "list")] == ["active"]
