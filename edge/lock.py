@@ -18,15 +18,28 @@ class StateFolderInUse(XueliangError):
     code = "state_folder_in_use"
 
 
+class StateFolderUnusable(XueliangError):
+    """The state folder cannot be made or written."""
+
+    code = "state_folder_unusable"
+
+
 @contextmanager
 def state_lock(state_dir: Path) -> Iterator[None]:
     """Own the state folder, which is made (mode 0700) if it is missing.
 
     Raises:
         StateFolderInUse: another ``edge`` (or ``reindex``) works there.
+        StateFolderUnusable: it is not to be had, or takes no file.
     """
-    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = os.open(state_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(state_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateFolderUnusable(
+            f"the state folder {state_dir} cannot be used: {error.strerror}",
+            hint="is its disk mounted, writable by this user, and not full?",
+        ) from error
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -299,14 +299,15 @@ def render(document: dict[str, Any]) -> str:
         ]
         lines += ["", *table(rows)]
         lines += [
-            f"{volume['path']}: {_retiring_text(volume)}"
+            f"{volume['path']}: {retiring_text(volume)}"
             for volume in document["volumes"]
             if volume["retiring"]
         ]
     return "\n".join(lines)
 
 
-def _retiring_text(volume: dict[str, Any]) -> str:
+def retiring_text(volume: dict[str, Any]) -> str:
+    """What is left on a volume that retires, and whether it may go."""
     segments = volume.get("kept_segments")
     if segments is None:
         return "退役中 retiring"

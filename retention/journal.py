@@ -21,12 +21,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from typing import TYPE_CHECKING, Any
 
 from config.errors import XueliangError
+
+if TYPE_CHECKING:  # loaded where a signature is checked: the process of a volume checks none
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+        Ed25519PrivateKey,
+        Ed25519PublicKey,
+    )
 
 FIRST_PREV = "0" * 64
 #: A run's entry with its parameter sets takes 1 KB; longer lines are not ours.
@@ -288,6 +291,8 @@ def _keys(
 
 
 def _is_signed(entry: Entry, keys: Mapping[str, Ed25519PublicKey]) -> bool:
+    from cryptography.exceptions import InvalidSignature
+
     document = json.loads(entry.line)
     text: str = document.pop("sig")
     try:
@@ -304,6 +309,8 @@ def _canonical(document: Any) -> bytes:
 
 def public_key_of(entry: Entry) -> Ed25519PublicKey:
     """The key that a ``key`` entry brings into use. Raises :class:`JournalDamaged`."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     try:
         public = base64.b64decode(entry.data["public"], validate=True)
         return Ed25519PublicKey.from_public_bytes(public)

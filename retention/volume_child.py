@@ -90,10 +90,10 @@ class Outbox:
         self._turn = threading.Lock()
 
     def send(self, message: Message, request: int = 0) -> None:
-        head, tail = volume_wire.encode(message, request)
+        data = b"".join(volume_wire.encode(message, request))
         try:
             with self._turn:
-                self._link.sendall(head + tail)
+                self._link.sendall(data)
         except OSError:
             os._exit(1)
 

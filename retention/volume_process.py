@@ -95,12 +95,15 @@ log = logging.getLogger(__name__)
 #: Media on the way to the process: beyond it they wait in the recorders' buffers.
 WINDOW_BYTES = 8 * 1024 * 1024
 SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
+#: Of one system call (IOV_MAX).
+PIECES_MAX = 1024
 READ_BYTES = 256 * 1024
 #: A disk that answers nothing for so long while it is taken into use is left out for now.
 SILENCE_S = 8.0
 #: A process that was not heard of for so long (it tells every second that it lives) is stuck.
 SILENT_US = 3 * US_PER_S
-EXIT_WAIT_S = 1.0
+EXIT_WAIT_S = 3.0
+HUNG_WAIT_S = 0.2
 
 _EVENTS = get_args(WriterEvent)
 _CALLS = get_args(Call)
@@ -182,7 +185,7 @@ class VolumeProcess(WriterOperations):
     @property
     def is_gone(self) -> bool:
         with suppress(subprocess.TimeoutExpired):  # its socket closes a moment before it is gone
-            self._process.wait(EXIT_WAIT_S if self._is_over else 0)
+            self._process.wait(HUNG_WAIT_S if self._is_over else 0)
         return self._process.returncode is not None
 
     @property
@@ -252,9 +255,10 @@ class VolumeProcess(WriterOperations):
             self._operations_add(Close())
             self._closed.wait(timeout_s)
         self._end()
+        is_done = self._closed.is_set() or (self._rows is None and not self._is_hung)
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(EXIT_WAIT_S)
-        return self._closed.is_set() or self._rows is None
+            self._process.wait(EXIT_WAIT_S if is_done else HUNG_WAIT_S)
+        return is_done
 
     def leave(self) -> None:
         self.close(0)
@@ -408,14 +412,12 @@ class VolumeProcess(WriterOperations):
                     message, request = self._operations.popleft(), 0
                 if isinstance(message, Append):
                     self._sent_bytes += message.fragment.size_bytes
-            head, tail = volume_wire.encode(message, request)
+            pieces = volume_wire.encode(message, request)
             try:
-                self._link.sendall(head)
-                if tail:
-                    self._link.sendall(tail)
+                _send(self._link, pieces)
             except OSError:
                 return  # the receiving thread tells what that means
-            del message, tail  # nothing is held while there is nothing to send
+            del message, pieces  # nothing is held while there is nothing to send
 
     def _may_send(self) -> bool:
         return bool(self._operations) and (
@@ -597,6 +599,17 @@ class VolumeProcess(WriterOperations):
                 error=f"the process of volume {self._place} has ended",
             )
         )
+
+
+def _send(link: socket.socket, pieces: list[bytes]) -> None:
+    """All of it, with as few calls and copies as there may be. Raises :class:`OSError`."""
+    for at in range(0, len(pieces), PIECES_MAX):
+        batch = pieces[at : at + PIECES_MAX]
+        sent = link.sendmsg(batch)
+        for piece in batch:
+            if sent < len(piece):
+                link.sendall(memoryview(piece)[sent:])
+            sent = max(0, sent - len(piece))
 
 
 def _read(stream: BinaryIO) -> tuple[Message, int] | None:

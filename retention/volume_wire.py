@@ -31,18 +31,19 @@ class WireError(XueliangError):
     code = "wire_error"
 
 
-def encode(message: Message, request: int = 0) -> tuple[bytes, bytes]:
-    """Prefix with head, and tail, to be sent one behind the other."""
+def encode(message: Message, request: int = 0) -> list[bytes]:
+    """A frame in pieces, to be sent one behind the other: media are not copied together."""
     kind = type(message).__name__
+    tail: list[bytes] = []
     if isinstance(message, Append):
         fields, tail = _append_fields(message)
     elif (name := _TAILS[kind]) is not None:
-        tail = getattr(message, name)
+        tail = [getattr(message, name)]
         fields = _ENCODERS[kind](_with(message, name, b""))
     else:
-        fields, tail = _ENCODERS[kind](message), b""
+        fields = _ENCODERS[kind](message)
     head = json.dumps([kind, request, fields], separators=(",", ":")).encode()
-    return PREFIX.pack(len(head), len(tail)) + head, tail
+    return [PREFIX.pack(len(head), sum(map(len, tail))) + head, *tail]
 
 
 def lengths(prefix: bytes) -> tuple[int, int]:
@@ -72,7 +73,7 @@ def _with(message: Any, name: str, data: bytes) -> Any:
     return dataclasses.replace(message, **{name: data})
 
 
-def _append_fields(message: Append) -> tuple[list[Any], bytes]:
+def _append_fields(message: Append) -> tuple[list[Any], list[bytes]]:
     fragment = message.fragment
     units = fragment.units
     fields = [
@@ -85,11 +86,13 @@ def _append_fields(message: Append) -> tuple[list[Any], bytes]:
         [unit.pts_us for unit in units],
         [2 * (unit.track is Track.AUDIO) + unit.is_key for unit in units],
     ]
-    return fields, b"".join([unit.data for unit in units])
+    return fields, [unit.data for unit in units]
 
 
 def _append_from(fields: list[Any], tail: bytes) -> Append:
     camera, number, start_us, end_us, is_key, sizes, times, flags = fields
+    # slices that copy nothing: a muxer joins them, and nobody asks for more than their bytes
+    media = cast(bytes, memoryview(tail))
     units = []
     at = 0
     for size_bytes, pts_us, flag in zip(sizes, times, flags, strict=True):
@@ -98,7 +101,7 @@ def _append_from(fields: list[Any], tail: bytes) -> Append:
                 track=Track.AUDIO if flag & 2 else Track.VIDEO,
                 pts_us=pts_us,
                 is_key=bool(flag & 1),
-                data=tail[at : at + size_bytes],
+                data=media[at : at + size_bytes],
             )
         )
         at += size_bytes

@@ -2,10 +2,11 @@
 
 import sys
 
-from tests.bench import recordinfo, recording, scale, sweep
+from tests.bench import recordinfo, recording, scale, sweep, writers
 
 BENCHMARKS = {
     "recording": recording.main,
+    "writers": writers.main,
     "scale": scale.main,
     "recordinfo": recordinfo.main,
     "sweep": sweep.main,

@@ -61,6 +61,13 @@ class Disk:
             assert time.monotonic() < deadline, "it cannot be remounted"
             time.sleep(0.1)
 
+    def break_off(self) -> None:
+        """The kernel finds an error in the file system (ext4 only) and makes it read-only."""
+        command = ["findmnt", "-no", "SOURCE", str(self.root)]
+        device = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        assert device.startswith("/dev/loop")  # never a disk of the machine
+        (Path("/sys/fs/ext4") / Path(device).name / "trigger_fs_error").write_text("1")
+
     def pull(self) -> None:
         """The mount goes away under whoever uses it."""
         assert _run("umount", "-l", self.root)
@@ -95,7 +102,7 @@ def ext4(folder: Path, size_mib: int, *, backing_mib: int | None = None) -> Iter
             file.truncate(size_mib << 20)
         assert _run("mkfs.ext4", "-q", "-m", "0", image)
         root.mkdir(exist_ok=True)
-        if not _run("mount", "-o", "loop", image, root):
+        if not _run("mount", "-o", "loop,errors=remount-ro", image, root):
             pytest.skip("no loop device")
         disk = Disk(root)
         try:
