@@ -35,7 +35,7 @@ FOLDER = "scrub"
 DAY_S = 86_400
 #: A round aims at this share of its days: the rest is for restarts and for footage that comes.
 SHARE = 0.9
-#: Wait after which a volume or an index that does not answer is tried again, an empty one too.
+#: Between two rounds, and before a volume or an index that does not answer is tried again.
 RETRY_S = 60.0
 #: Where a round stands is written down this often.
 SAVE_S = 60.0
@@ -74,7 +74,6 @@ class Place:
     camera: str = ""
     number: int = -1
     began_us: int = 0  # 0: the round has not begun
-    last_began_us: int = 0  # the round before
 
 
 class _Stopped(Exception):
@@ -132,6 +131,7 @@ class Scrubber:
                 while True:
                     try:
                         self.run_round(index)
+                        self._wait(RETRY_S)
                     except (IndexUnavailable, VolumeUnavailable) as error:
                         log.info("scrub_waits", extra={"volume": self.name, "error": str(error)})
                         self._wait(RETRY_S)
@@ -159,7 +159,6 @@ class Scrubber:
         if self.place.volume != volume:
             self.place = self._load(volume)
         if not self.place.began_us:
-            self._wait_for_turn()
             self.place = replace(self.place, began_us=self._clock.utc_us())
         while (key := self._next(index)) is not None:
             self._scrub(index, volume, *key)
@@ -171,15 +170,8 @@ class Scrubber:
             log.warning(
                 "scrub_behind", extra={"volume": self.name, "began_us": self.place.began_us}
             )
-        self.place = Place(volume=volume, last_began_us=self.place.began_us)
+        self.place = Place(volume=volume)
         self._save()
-
-    def _wait_for_turn(self) -> None:
-        """A round that ended early (little footage on a disk that holds other things) is not
-        followed at once. A clock that was set back does not make the wait longer."""
-        length_us = self._days() * DAY_S * SHARE * 1e6
-        while 0 <= self._clock.utc_us() - self.place.last_began_us < length_us:
-            self._wait(RETRY_S)
 
     def _next(self, index: Index) -> tuple[str, int] | None:
         place = self.place
@@ -271,7 +263,6 @@ class Scrubber:
                 camera=str(found["camera"]),
                 number=int(found["number"]),
                 began_us=int(found["began_us"]),
-                last_began_us=int(found["last_began_us"]),
             )
         except FileNotFoundError:
             return Place(volume=volume)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -99,7 +101,6 @@ def test_what_policy_is_taking_away_is_no_alarm(tmp_path: Path) -> None:
     told = [*_round(site), *_round(site, 1)]
     assert {one.result for one in told} == {ScrubResult.OK}
     _file(site, 6).unlink()
-    site.clock.now_us += 40 * DAY_S * 1_000_000  # the next round is due
     told = [one for one in _round(site) if one.result is not ScrubResult.OK]
     assert [(one.number, one.result) for one in told] == [(6, ScrubResult.UNREADABLE)]
 
@@ -185,23 +186,30 @@ def test_a_volume_that_is_not_there_is_waited_for(site: Site) -> None:
     assert {one.result for one in told} == {ScrubResult.OK}
 
 
-def test_the_next_round_begins_when_it_is_due_and_again_after_a_restart(site: Site) -> None:
-    began_us = site.clock.utc_us()
+def test_what_was_recorded_since_is_read_in_the_next_round(site: Site) -> None:
+    """An empty volume is not left alone for days: rounds follow one another."""
+    told: list[Scrubbed] = []
+    pauses: list[float] = []
 
     def pause(seconds: float) -> bool:
-        site.clock.now_us += round(seconds * 1e6)
-        return False
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            with closing(sqlite3.connect(site.index_path)) as connection:
+                connection.executemany(f"INSERT INTO segment VALUES ({marks})", kept)
+                connection.commit()
+        return len(pauses) == 2
 
-    for expected in (0, 1, 2):
-        scrubber = _scrubber(site, lambda _one: None, pause, days=2)
-        scrubber.bytes_per_s = lambda: 1e12  # type: ignore[method-assign]
-        with Index.open_read(site.index_path) as index:
-            scrubber.run_round(index)
-        passed_days = (site.clock.utc_us() - began_us) / (DAY_S * 1e6)
-        assert passed_days == pytest.approx(expected * 2 * scrub.SHARE, abs=0.01)
-    site.clock.now_us = began_us - 1  # set back: does not wait for years
-    with Index.open_read(site.index_path) as index:
-        _scrubber(site, lambda _one: None, days=2).run_round(index)
+    with closing(sqlite3.connect(site.index_path)) as connection:
+        kept = connection.execute("SELECT * FROM segment").fetchall()
+        marks = ", ".join("?" * len(kept[0]))
+        connection.execute("DELETE FROM segment")
+        connection.commit()
+    scrubber = _scrubber(site, told.append, pause)
+    scrubber.bytes_per_s = lambda: 1e12  # type: ignore[method-assign]
+    scrubber.start()
+    wait_until(lambda: len(pauses) == 2)
+    scrubber.stop()
+    assert len(told) == 3
 
 
 def test_a_disk_that_goes_away_in_between_makes_no_false_alarm(site: Site) -> None:
