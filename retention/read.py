@@ -125,7 +125,8 @@ class Store:
         return self._index.read(lambda connection: rows.newest_us(connection, camera, until_us))
 
     def oldest(self, camera: str) -> int | None:
-        """Start of the oldest footage kept whose time is known, UTC microseconds."""
+        """Start of the oldest footage kept whose time is known or the present one, UTC
+        microseconds."""
         return self._index.read(lambda connection: rows.oldest_us(connection, camera))
 
     def kept_on(self, volume: str) -> tuple[int, int]:

@@ -94,14 +94,16 @@ NEWEST = (
     " AND end_us > start_us"
     " ORDER BY start_us DESC LIMIT 4)"
 )
-#: Footage whose time is not known is not the oldest, whatever its clock said.
 SIZES = (
     "SELECT start_us, end_us, size_bytes FROM segment WHERE camera = ? AND start_us < ?"
     " AND start_us >= ? ORDER BY start_us"
 )
+#: Footage of another time than the present one, which is not known, is not the oldest, whatever
+#: its clock said.
 OLDEST = (
     "SELECT start_us FROM segment WHERE camera = ? AND NOT EXISTS (SELECT 1 FROM run"
-    " WHERE run.run = segment.run AND run.offset_us IS NULL) ORDER BY start_us LIMIT 1"
+    " WHERE run.run = segment.run AND run.offset_us IS NULL"
+    " AND run.epoch IS NOT (SELECT max(id) FROM epoch)) ORDER BY start_us LIMIT 1"
 )
 NEWEST_TIMED = (
     "SELECT end_us FROM segment WHERE camera = ? AND NOT EXISTS (SELECT 1 FROM run"
@@ -116,6 +118,13 @@ OVERLAP_SEGMENTS = 4
 #: What was in RAM when a stretch of time ended began at most so long before.
 RAM_US = 3600 * US_PER_S
 FAR_US = 1 << 60
+BETWEEN_EPOCHS = (
+    "SELECT from_us, to_us, cause FROM (SELECT coalesce(before.end_us, before.start_us)"
+    f" + coalesce(before.offset_us, 0) - {RAM_US} AS from_us,"
+    " after.start_us + coalesce(after.offset_us, 0) AS to_us, after.cause AS cause"
+    " FROM epoch AS before JOIN epoch AS after ON after.id = before.id + 1 ORDER BY before.id)"
+    f" WHERE to_us > ?1 AND from_us < min(?2, to_us - {RAM_US})"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,12 +337,8 @@ def presumed_gaps(
     it, what was in RAM then.
     """
     found = [gap_of(row) for row in connection.execute(VAGUE_GAPS, (camera, to_us, from_us))]
-    known = epochs(connection)
-    for before, after in zip(known, known[1:], strict=False):
-        start_us = (before.end_us or before.start_us) + (before.offset_us or 0) - RAM_US
-        end_us = after.start_us + (after.offset_us or 0)
-        if start_us < min(end_us - RAM_US, to_us) and end_us > from_us:
-            found.append(Gap(camera=camera, start_us=start_us, end_us=end_us, cause=after.cause))
+    for start_us, end_us, cause in connection.execute(BETWEEN_EPOCHS, (from_us, to_us)):
+        found.append(Gap(camera=camera, start_us=start_us, end_us=end_us, cause=GapCause(cause)))
     return found
 
 
@@ -349,7 +354,7 @@ def newest_us(connection: sqlite3.Connection, camera: str, until_us: int = FAR_U
 
 
 def oldest_us(connection: sqlite3.Connection, camera: str) -> int | None:
-    """Start of the oldest footage kept whose time is known."""
+    """Start of the oldest footage kept whose time is known, or the present one."""
     found = connection.execute(OLDEST, (camera,)).fetchone()
     return None if found is None else int(found[0])
 

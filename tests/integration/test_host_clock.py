@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from config.instants import parse_instant
 from edge.demo.plan import CameraPlan, StreamPlan
 from retention.model import US_PER_S, Track
 from retention.read import Store
@@ -110,7 +111,7 @@ def test_a_new_box_that_boots_in_1970_is_re_timed_when_its_clock_is_put_right(
         clock.wait_time("impossible")
         clock.wait_recorded("gate", 2)
         assert untimed(box) == 1
-        assert clock.command("status")["cameras"][0]["oldest"] is None
+        assert clock.command("status")["cameras"][0]["oldest"].startswith("1970")
         assert box.metrics()["nvr_clock_trusted"] == 0
         names = [path.name for path in box.segments()]
         assert all(name.startswith("1970") for name in names)
@@ -118,6 +119,8 @@ def test_a_new_box_that_boots_in_1970_is_re_timed_when_its_clock_is_put_right(
         clock.wait_trusted()
         clock.wait_until(lambda: untimed(box) == 0)
         clock.wait_recorded("gate", 2)
+        oldest_us = parse_instant(clock.command("status")["cameras"][0]["oldest"])
+        assert began_us < oldest_us < true_us()
         assert box.metrics()["nvr_clock_trusted"] == 1
         assert box.metrics()['nvr_clock_steps_total{direction="forward"}'] == 1
         assert box.stop() == 0
