@@ -23,9 +23,11 @@ PATTERN_DAYS = 7
 UNSEALED_HOURS = 2
 #: An hour with less footage than this tells no rate.
 COVERED_US_MIN = 600 * US_PER_S
-#: A rate has changed for good when the last hours differ from the same hours of the days before
-#: by more than this share: a few hours must differ much, a day a little.
-CHANGES = ((3, 0.25), (24, 0.1))
+#: A rate has changed when the last hours differ from the same hours of yesterday by more than this
+#: share: by much, for single hours scatter. What is not seen yet of it is scaled.
+CHANGED_HOURS, CHANGED_SHARE = 6, 0.3
+#: Or when the last day differs from the same hours of the days before: then it counts alone.
+CHANGED_DAY_SHARE = 0.1
 #: What a camera is taken to send where nothing was measured yet, bytes per hour.
 ASSUMED_BYTES_PER_HOUR = 4_000_000 / 8 * 3_600
 #: Alarms come so long before footage under its floor would have to go.
@@ -58,28 +60,30 @@ def rates_of(hours: Sequence[StoredHour], now_us: int) -> Rates | None:
     }
     if not known:
         return None
-    for length, share in CHANGES:
-        ratio = _change(known, last, length)
-        if ratio is not None and abs(ratio - 1) > share:
-            before = {hour: rate for hour, rate in known.items() if hour <= last - length}
-            since = {hour: rate for hour, rate in known.items() if hour > last - length}
-            old, new = _pattern(before), _by_hour_of_day(since)
-            return tuple(_mean(new[h]) if h in new else old[h] * ratio for h in range(HOURS))
+    day = {hour: rate for hour, rate in known.items() if hour > last - HOURS}
+    earlier = {hour: rate for hour, rate in known.items() if hour <= last - HOURS}
+    yesterday = {hour: rate for hour, rate in earlier.items() if hour > last - 2 * HOURS}
+    newest = {hour: rate for hour, rate in day.items() if hour > last - CHANGED_HOURS}
+    ratio = _ratio(newest, yesterday, CHANGED_HOURS)
+    if ratio is not None and abs(ratio - 1) > CHANGED_SHARE:
+        new, old = _by_hour_of_day(newest), _pattern(yesterday)
+        return tuple(_mean(new[h]) if h in new else old[h] * ratio for h in range(HOURS))
+    ratio = _ratio(day, earlier, HOURS)
+    if ratio is not None and abs(ratio - 1) > CHANGED_DAY_SHARE:
+        return _pattern(day)
     return _pattern(known)
 
 
-def _change(known: Mapping[int, float], last: int, length: int) -> float | None:
-    """The last hours over the same hours of the days before; None where either is not known."""
-    before = _by_hour_of_day({h: rate for h, rate in known.items() if h <= last - length})
+def _ratio(since: Mapping[int, float], before: Mapping[int, float], hours: int) -> float | None:
+    """Over the same hours of the day; None where fewer than half of them are known."""
+    rates = _by_hour_of_day(before)
     pairs = [
-        (known[hour], _mean(before[hour % HOURS]))
-        for hour in range(last - length + 1, last + 1)
-        if hour in known and hour % HOURS in before
+        (rate, _mean(rates[hour % HOURS])) for hour, rate in since.items() if hour % HOURS in rates
     ]
-    if len(pairs) < length // 2 + 1:
-        return None
     old = sum(rate for _, rate in pairs)
-    return sum(rate for rate, _ in pairs) / old if old else None
+    if 2 * len(pairs) <= hours or not old:
+        return None
+    return sum(rate for rate, _ in pairs) / old
 
 
 def _pattern(known: Mapping[int, float]) -> Rates:
