@@ -154,22 +154,26 @@ class _StoreSource:
 
 def _until(units: Iterable[StoredUnit | Skipped], to_us: int) -> Iterator[StoredUnit | Skipped]:
     """What is shown before ``to_us``, with the pictures behind it that this builds on."""
-    held: StoredUnit | None = None
+    held: list[StoredUnit] = []  # shown at the end or behind it; needed if one before it follows
+    newest_us = -1
     for one in units:
         if isinstance(one, Skipped):
             yield one
-        elif one.unit.track is Track.AUDIO:
-            if one.unit.pts_us < to_us:
+            continue
+        at_us = one.unit.pts_us
+        if one.unit.track is Track.AUDIO:
+            if at_us < to_us:
                 yield one
-        elif one.unit.pts_us >= to_us:
-            if held is not None or one.unit.is_key:
-                return  # nothing that is shown before the end comes any more
-            held = one
-        else:
-            if held is not None:
-                yield held
-                held = None
+        elif at_us < to_us:
+            yield from held
+            held.clear()
             yield one
+        elif one.unit.is_key or (held and at_us > newest_us):
+            return  # nothing that is shown before the end comes any more
+        else:
+            held.append(one)
+        if one.unit.track is Track.VIDEO:
+            newest_us = max(newest_us, at_us)
 
 
 def _batches(units: Iterable[StoredUnit | Skipped]) -> Iterator[list[StoredUnit]]:
