@@ -89,7 +89,7 @@ class Small(Sweeping):
 
 @dataclass
 class Life:
-    """A box whose time is moved on by six hours at a go."""
+    """A box whose time is moved on by a day at a go."""
 
     site: Site
     recorder: Recorder
@@ -109,8 +109,8 @@ class Life:
                 self._record(camera)
             self.number += 1
             self.hour += SEGMENT_HOURS
-            self.clock.now_us = T0 + self.hour * HOUR_US
-            self._settle(lambda: self.sealed == len(CAMERAS) * (self.number - 1))
+        self.clock.now_us = T0 + self.hour * HOUR_US
+        self._settle(lambda: self.sealed == len(CAMERAS) * (self.number - 1))
         self.checkpoints.make(self.clock.now_us)
         self.sweeping.survey()
         self.sweeping.turn(self.clock.now_us)
