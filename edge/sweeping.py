@@ -322,7 +322,7 @@ class Sweeping:
         counted = [disk for disk in self._disks() if not disk.is_retiring and disk.writer]
         usable = usable_bytes(
             sum(on_volumes.get(disk.volume, 0) for disk in counted),
-            sum(disk.free_bytes - disk.reserve_bytes for disk in counted),
+            sum(disk.free_bytes - disk.reserve_bytes - disk.heal_bytes for disk in counted),
             list(rates.values()),
         )
         peak = max((sum(rate[hour] for rate in rates.values()) for hour in range(HOURS)), default=0)

@@ -97,6 +97,13 @@ class Disk:
     is_retiring: bool
     writer: Deleter | None  # None: nothing can be deleted or recorded there now
 
+    @property
+    def heal_bytes(self) -> int:
+        """What a full volume must have beyond its reserve to take the next fragment."""
+        usable_bytes = max(0, self.capacity_bytes - self.reserve_bytes)
+        wanted_bytes = self.reserve_bytes // HEAL_SHARE + FRAGMENT_BYTES
+        return min(wanted_bytes, HEAL_BYTES_MAX, usable_bytes // 8)
+
 
 #: The volumes ever attached to a configured place, looked at anew; may take a while.
 Disks = Callable[[], Sequence[Disk]]
@@ -286,11 +293,7 @@ class Sweep:
                 is_writable=disk.writer is not None,
                 is_retiring=disk.is_retiring,
                 under_way_bytes=under_way[disk.volume],
-                heal_bytes=min(
-                    disk.reserve_bytes // HEAL_SHARE + FRAGMENT_BYTES,
-                    HEAL_BYTES_MAX,
-                    max(0, disk.capacity_bytes - disk.reserve_bytes) // 8,
-                ),
+                heal_bytes=disk.heal_bytes,
             )
             for disk in disks
         ]

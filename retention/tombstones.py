@@ -81,7 +81,10 @@ def pieces_of(connection: sqlite3.Connection, camera: str, numbers: Iterable[int
         mine = {number for number in numbers_in(row.numbers) if number in wanted}
         if not mine:
             continue
-        pieces += _pieces_in(connection, row, mine, stones) or []
+        found = _pieces_in(connection, row, mine, stones, prefers_stones=False)
+        if found is None:  # a piece may be half gone, where one of its disks is away
+            found = _pieces_in(connection, row, mine, stones, prefers_stones=True)
+        pieces += found or []
         wanted -= mine
         if not wanted:
             break
@@ -107,8 +110,15 @@ def _pieces_in(
     row: rows.CheckpointRow,
     mine: set[int],
     stones: _Earlier,
+    *,
+    prefers_stones: bool,
 ) -> list[Piece] | None:
-    """Walk one checkpoint; None where it cannot be walked, or does not end where it says."""
+    """Walk one checkpoint; None where it cannot be walked, or does not end where it says.
+
+    Args:
+        prefers_stones: pass by earlier tombstones where there are any, though rows may still be
+            there; that reads all of them.
+    """
     first = min(first for first, _ in row.numbers)
     last = max(last for _, last in row.numbers)
     digests = dict(connection.execute(_DIGESTS, (row.camera, first, last)).fetchall())
@@ -122,17 +132,19 @@ def _pieces_in(
         if number not in mine and taken:
             pieces.append(Piece(numbers=ranges_of(taken), before=begin, after=at))
             taken = []
-        if number in digests:
+        stone = None
+        if number not in digests or (prefers_stones and number not in mine):
+            stone = stones.beginning_with(number)
+        if stone is not None and stone.before == at:
+            at = stone.after
+            passed.update(numbers_in(stone.numbers))
+        elif number in digests:
             if number in mine:
                 begin = begin if taken else at
                 taken.append(number)
             at = link(at, number, digests[number])
         else:
-            stone = stones.beginning_with(number)
-            if stone is None or stone.before != at:
-                return None
-            at = stone.after
-            passed.update(numbers_in(stone.numbers))
+            return None
     if taken:
         pieces.append(Piece(numbers=ranges_of(taken), before=begin, after=at))
     return pieces if at == row.after else None

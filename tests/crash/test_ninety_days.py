@@ -221,18 +221,25 @@ def _live(life: Life) -> None:
     # A disk that gives some 95 days: over the floor, the oldest goes for room.
     sweeping.capacity_bytes = int(taken / 60 * 98)
     foreseen: dict[int, float] = {}
+    warned = grown = 0
     for day in range(106, DAYS):
+        ahead = life.foresee()
         if day % 5 == 0 and day + 14 < DAYS:
-            [age_us] = life.foresee().ages_us
+            [age_us] = ahead.ages_us
             assert age_us is not None
             foreseen[day + 14] = age_us / DAY_US
         if day == 250:
-            life.scale = 1.1  # more is recorded; the floor breaks later, unless the disk grows
-        if day == 256:
-            assert life.foresee().danger_us is not None
-            sweeping.capacity_bytes = int(taken / 60 * 1.1 * 98)
+            life.scale = 1.25  # more is recorded: the floor breaks in weeks, unless the disk grows
+        if ahead.danger_us is not None and not warned:
+            warned = day
+            assert ahead.danger_us > 12 * DAY_US
+        if warned and day == warned + 10:
+            sweeping.capacity_bytes, grown = int(taken / 60 * 1.25 * 98), day
+        if day in (250, grown):  # what was foreseen before counts no more
+            foreseen = {at: age for at, age in foreseen.items() if at <= day}
         life.pass_day()
         assert life.oldest[day] >= 90 - SEGMENT_HOURS / 24, f"day {day}: {life.oldest[day]}"
+    assert bool(warned) is bool(grown) is (DAYS > 300)
     for day, age in foreseen.items():
         assert age == pytest.approx(life.oldest[day], rel=0.05), f"foreseen for day {day}"
     assert sweeping.figures.standings["gate"].binds is Binding.DISK

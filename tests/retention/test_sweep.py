@@ -15,9 +15,10 @@ from retention.read import Store
 from retention.reindex import reindex
 from retention.replica import read_replica
 from retention.volume_host import LocalVolume
-from tests.retention.storing import Recorder, Site
+from retention.writer_ports import Deleted, Sealed
+from tests.retention.storing import Recorder, Site, run_of
 from tests.retention.sweeping import Sweeper, assert_chain, files_of, record_hours
-from tests.retention.writing import T0
+from tests.retention.writing import T0, wait_until
 
 S = US_PER_S
 
@@ -141,6 +142,27 @@ def test_rows_that_do_not_fit_their_checkpoint_are_evidence(tmp_path: Path) -> N
         assert files_of(tmp_path) == [1, 2, 3]
         assert sweeper.doomed() == 0
         assert sweeper.turn(99_001).deletions == ()  # and is not tried each minute
+
+
+def test_a_tombstone_that_one_of_its_disks_outlived_keeps_nothing_else(tmp_path: Path) -> None:
+    """Of a piece across two disks the rows of one are gone, those of the other are not."""
+    site = Site.make(tmp_path, 2)
+    with site.running() as recorder:
+        recorder.opened.ledger.run_started(run_of("gate")).result()
+        for number in range(1, 11):
+            recorder.record(number, number * 1_000, 2, place=number % 2)
+        wait_until(lambda: sum(isinstance(one, Sealed) for one in recorder.events) == 10)
+        sweeper = Sweeper(recorder, is_idle=True)
+        sweeper.checkpoints.make(T0)
+        sweeper.turn(7_700)  # 1 to 5
+        uuid = recorder.opened.volumes.slots[0].uuid
+        assert uuid is not None
+        there = [doom.file for doom in sweeper.sweep._dooms.values() if doom.volume == uuid]
+        sweeper.sweep.on_deleted(Deleted(volume=uuid, gone=tuple(there), left=()))
+        assert sweeper.rows() == [1, 3, 5, 6, 7, 8, 9, 10]
+        sweeper.turn(11_700)
+        assert sweeper.buried_numbers() == list(range(1, 10))
+        assert sweeper.query(assert_chain) == 10
 
 
 # Crashes -----------------------------------------------------------------------------------------
