@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.bench import recordinfo, recording, scale, sweep, writers
+from tests.bench import media, recordinfo, recording, scale, sweep, writers
 
 BENCHMARKS = {
     "recording": recording.main,
@@ -10,6 +10,7 @@ BENCHMARKS = {
     "scale": scale.main,
     "recordinfo": recordinfo.main,
     "sweep": sweep.main,
+    "media": media.main,
 }
 
 if __name__ == "__main__":
