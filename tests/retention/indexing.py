@@ -78,9 +78,12 @@ def dump(connection: sqlite3.Connection, tables: tuple[str, ...] = TABLES) -> di
     """Every row of the index but the alive mark, which only a living edge knows."""
     return {
         table: sorted(
-            row
-            for row in connection.execute(f"SELECT * FROM {table}")
-            if (table, row[0]) not in LIVING
+            (
+                row
+                for row in connection.execute(f"SELECT * FROM {table}")
+                if (table, row[0]) not in LIVING
+            ),
+            key=repr,  # an open gap has no end to compare
         )
         for table in tables
     }
