@@ -340,12 +340,14 @@ def _retime(
         "UPDATE epoch SET offset_us = ?, is_estimated = ? WHERE id = ?",
         (offset_us, is_estimated, epoch),
     )
-    runs = connection.execute("SELECT run FROM run WHERE epoch = ?", (epoch,)).fetchall()
+    moved = connection.execute(  # also a run that was moved by itself meanwhile
+        "SELECT run FROM run WHERE epoch = ? AND coalesce(offset_us, 0) != ?", (epoch, offset_us)
+    ).fetchall()
     connection.execute("UPDATE run SET offset_us = ? WHERE epoch = ?", (offset_us, epoch))
+    for (run,) in moved:
+        _shift_segments(connection, run, offset_us)
     if not by_us:
         return
-    for (run,) in runs:
-        _shift_segments(connection, run, offset_us)
     gaps = connection.execute(
         "DELETE FROM gap WHERE start_epoch = ?1 OR end_epoch = ?1 RETURNING camera, start_us,"
         " end_us, cause, detail, start_epoch, end_epoch",

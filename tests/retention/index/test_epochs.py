@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from retention.index import rows
@@ -123,6 +123,15 @@ def new_index() -> sqlite3.Connection:
     return connection
 
 
+@example(  # a run that was moved by itself, before its epoch was judged anew
+    [
+        (Kind.TIME, time_of(1, "trusted")),
+        (Kind.RUN, run_to_json(run_of(3, 1, trusted=False))),
+        replace(segment_of(8, T0 + 80 * S, T0 + 89 * S), run=f"{3:032x}"),
+        (Kind.TIME, {"event": "retimed", "run": f"{3:032x}", "offset_us": -3600 * S}),
+        (Kind.TIME, time_of(1, "trusted")),
+    ]
+)
 @given(st.lists(st.one_of(TOLD, WRITTEN), max_size=40))
 @settings(max_examples=150)
 def test_lived_through_or_rebuilt_the_rows_are_the_same(events: list[Any]) -> None:
