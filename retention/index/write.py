@@ -33,6 +33,8 @@ Operation = Callable[[sqlite3.Connection], Any]
 
 #: Waiting operations; some two minutes of 64 cameras on a disk that hangs.
 QUEUE_OPERATIONS_MAX = 10_000
+#: Sealed rows that an index which does not answer may owe: half a day of 16 cameras.
+OWED_ROWS_MAX = 10_000
 #: Operations of one transaction.
 BATCH_OPERATIONS_MAX = 256
 BUSY_TIMEOUT_S = 5.0
@@ -165,6 +167,10 @@ class IndexWriter:
         )
         self._is_closed = False
         self._close_lock = threading.Lock()
+        #: Sealed rows that the index could not take; told again when it can.
+        self._owed: dict[tuple[str, int], Segment] = {}
+        self._owed_lock = threading.Lock()
+        self._is_paying = False
         self._thread = threading.Thread(target=self._run, name="index", daemon=True)
         self._thread.start()
 
@@ -211,7 +217,35 @@ class IndexWriter:
         return self.submit(lambda connection: put_segments(connection, rows))
 
     def segment_sealed(self, segment: Segment) -> Future[None]:
-        return self.submit(lambda connection: put_segment(connection, segment))
+        """Also told again by itself, should the index not take it now: nobody else would."""
+        future = self.submit(lambda connection: put_segment(connection, segment))
+        future.add_done_callback(lambda done: self._settle([segment], done.exception()))
+        return future
+
+    def _settle(self, segments: Sequence[Segment], error: BaseException | None) -> None:
+        """Remember sealed rows that were not taken, forget those that were."""
+        with self._owed_lock:
+            for segment in segments:
+                if isinstance(error, IndexUnavailable):
+                    self._owed[segment.camera, segment.number] = segment
+                else:
+                    self._owed.pop((segment.camera, segment.number), None)
+            while len(self._owed) > OWED_ROWS_MAX:  # the next start adopts their files
+                del self._owed[next(iter(self._owed))]
+
+    def _pay(self) -> None:
+        """In the index thread, after a transaction that went well: tell again what is owed."""
+        with self._owed_lock:
+            owed = [] if self._is_paying else list(self._owed.values())
+            self._is_paying = self._is_paying or bool(owed)
+        if not owed:
+            return
+
+        def paid(done: Future[None]) -> None:
+            self._is_paying = False
+            self._settle(owed, done.exception())
+
+        self.submit(lambda connection: put_segments(connection, owed)).add_done_callback(paid)
 
     def segment_discarded(self, camera: str, number: int) -> Future[None]:
         """Withdraw the row of a segment without a file."""
@@ -272,6 +306,8 @@ class IndexWriter:
         for future, exception in failed:
             if not future.cancelled():
                 future.set_exception(exception)
+        if done:
+            self._pay()
 
     def _explained(self, error: BaseException) -> BaseException:
         return explained(self.path, error) if isinstance(error, sqlite3.Error) else error

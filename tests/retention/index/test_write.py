@@ -15,6 +15,7 @@ from retention.index.errors import IndexCorrupt, IndexUnavailable
 from retention.index.write import QUEUE_OPERATIONS_MAX, IndexWriter
 from retention.model import EndReason, Segment
 from tests.retention.indexing import T0, segment_of
+from tests.retention.writing import wait_until
 
 
 def stored(index: IndexWriter, number: int = 1) -> Segment | None:
@@ -119,6 +120,22 @@ def test_a_locked_index_fails_its_transaction_and_recovers(tmp_path: Path) -> No
         other.close()
         index.segment_sealed(segment_of(1, T0, T0 + 5)).result()
         assert not index.failure
+
+
+def test_a_sealed_row_that_was_not_taken_is_told_again(tmp_path: Path) -> None:
+    """A state disk that was full for a while: nobody but the writer thread knows of the row."""
+    with IndexWriter(tmp_path / "index.db") as index:
+        index.submit(lambda connection: connection.execute("PRAGMA busy_timeout = 10")).result()
+        other = sqlite3.connect(tmp_path / "index.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        for number in (1, 2):
+            with pytest.raises(IndexUnavailable):
+                index.segment_sealed(segment_of(number, T0, T0 + 5)).result()
+        other.execute("ROLLBACK")
+        other.close()
+        assert stored(index, 1) is None  # any transaction that goes well
+        wait_until(lambda: stored(index, 1) is not None and stored(index, 2) is not None)
+        assert not index._owed
 
 
 @pytest.mark.parametrize("size", [100, 4096, 20_000])
