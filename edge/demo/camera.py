@@ -240,6 +240,8 @@ class DemoCamera:
             lane = min(self._lanes.values(), key=lambda one: one.due_us)
             late_us = self._media_us() - lane.due_us
             await asyncio.sleep(max(0, -late_us) / US_PER_S)
+            if self._lanes[lane.track] is not lane:
+                continue  # switched meanwhile
             if late_us > LATE_US_MAX:
                 lane.tick += int(Fraction(late_us) / lane.source.interval_us)
             await self._tick(lane)
@@ -254,6 +256,8 @@ class DemoCamera:
         else:
             found = lane.source.produce(lane.tick, utc_us)
         lane.tick += 1
+        if self._lanes[lane.track] is not lane:
+            return  # switched meanwhile: nothing of the old picture comes behind the new one
         for timed in found:
             placed = units.TimedUnit(pts_us=lane.start_us + timed.pts_us, unit=timed.unit)
             self._send(lane.track, placed)
