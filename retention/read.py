@@ -75,7 +75,7 @@ class _Known:
 
     camera: rows.CameraRow | None
     begin_us: int | None  # footage is due from here on, or kept from before
-    first_us: int | None  # where the first footage behind that begins
+    first_us: int | None  # where the first footage behind that begins, or began
     newest_us: int | None
     gap_end_us: int | None
     has_open_gap: bool
@@ -374,6 +374,9 @@ def _known(connection: sqlite3.Connection, camera: str, now_us: int) -> _Known:
     first_us = None
     if begin_us is not None:
         first_us = connection.execute(rows.NEXT_START, (camera, begin_us)).fetchone()[0]
+        deleted = connection.execute(rows.NEXT_DELETED, (camera, begin_us)).fetchone()
+        if deleted is not None and (first_us is None or deleted[0] < first_us):
+            first_us = deleted[0]
     return _Known(
         camera=row,
         begin_us=begin_us,

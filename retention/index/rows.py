@@ -58,6 +58,11 @@ SPANS = (
     f" WHERE before_us IS NULL OR start_us - before_us >= {GAP_MIN_US}"
 )
 SPANS_END = "SELECT max(end_us) FROM segment WHERE camera = ? AND start_us >= ? AND start_us <= ?"
+#: Where the first footage that policy took away began, from an instant on.
+NEXT_DELETED = (
+    "SELECT start_us FROM gap WHERE camera = ? AND start_us >= ?"
+    " AND cause IN ('expired', 'overwritten') ORDER BY start_us LIMIT 1"
+)
 NEXT_START = "SELECT min(start_us) FROM segment WHERE camera = ? AND start_us >= ?"
 LAST_STARTS = (
     "SELECT min(start_us) FROM (SELECT start_us FROM segment WHERE camera = ? AND start_us < ?"

@@ -70,7 +70,9 @@ def test_the_oldest_footage_makes_room_and_no_second_is_missed(box: Box) -> None
     assert "低于下限被覆盖" in box.xueliang("status").stdout
     line = box.timeline("gate", 0, 4_000_000_000_000_000)
     causes = {gap["cause"] for gap in line["gaps"]}
-    assert causes - {"config"} == {"overwritten"}  # and what was before the first picture
+    assert causes - {"config"} == {"overwritten"}, str(
+        line["gaps"]
+    )  # and what was before the first picture
     metrics = box.metrics()
     assert metrics['nvr_retention_deleted_bytes_total{camera="gate",reason="overwritten"}'] > 0
     assert metrics['nvr_retention_required_seconds{camera="gate"}'] == 90 * 86_400
@@ -101,7 +103,9 @@ def test_what_is_held_outlasts_the_need_of_the_disk(box: Box) -> None:
     held = [span for span in line["spans"] if span["start"] <= start_us + 2_000_000]
     assert held[-1]["end"] >= start_us + 3_000_000
     causes = {gap["cause"] for gap in line["gaps"]}
-    assert causes - {"config"} == {"overwritten"}  # and what was before the first picture
+    assert causes - {"config"} == {"overwritten"}, str(
+        line["gaps"]
+    )  # and what was before the first picture
     hold_bytes = box.metrics()['nvr_hold_bytes{camera="gate"}']
     assert 0 < hold_bytes < MIB
     assert box.camera_status("gate")["recording"]

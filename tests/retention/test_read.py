@@ -13,6 +13,7 @@ import pytest
 
 from retention.index import rows
 from retention.index.errors import IndexUnavailable
+from retention.journal import Kind
 from retention.model import ClockState, EndReason, GapCause, Span
 from retention.read import FootageUnavailable, Store
 from retention.timeline import Timeline
@@ -234,3 +235,24 @@ def test_locating_is_one_search(site: Site) -> None:
         start_us=T0 + 10 * S, end_us=T0 + 20 * S
     )
     assert rows.OVERLAP_SEGMENTS > 1
+
+
+def test_less_than_a_second_before_what_was_deleted_is_no_gap(tmp_path: Path) -> None:
+    """The first footage began 0.5 s after the camera was commissioned, and has expired since."""
+    site = Site.make(tmp_path, 1)
+    with site.running() as recorder:
+        ledger = recorder.opened.ledger
+        begun_us = recorder.opened.accounts["gate"].covered_until_us
+        told = {
+            "camera": "gate",
+            "reason": "age",
+            "segments": 1,
+            "bytes": 1,
+            "pieces": [],
+            "spans": [[begun_us + S // 2, begun_us + 20 * S]],
+        }
+        ledger._record(Kind.DELETION, told, begun_us + 20 * S).result()
+        with Store(site.index_path, site.volumes) as store:
+            line = store.timeline("gate", 0, begun_us + 20 * S, begun_us + 20 * S)
+    assert {gap.cause for gap in line.gaps} == {GapCause.EXPIRED}
+    assert line.from_us == begun_us + S // 2

@@ -41,6 +41,7 @@ def connection() -> Iterator[sqlite3.Connection]:
         rows.OPEN_GAPS,
         rows.NEWEST,
         rows.OLDEST,
+        rows.NEXT_DELETED,
         rows.NEWEST_TIMED,
         rows.VAGUE_GAPS,
     ],
