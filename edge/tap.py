@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 #: What may wait for one reader, beyond what it is given at first.
 WAITING_BYTES_MAX = 8 * 1024 * 1024
+#: What is kept of a camera: a minute of 4 Mbit/s. One that sends no key frame for longer has no
+#: backlog until it does.
+BACKLOG_BYTES_MAX = 32 * 1024 * 1024
 #: A unit is kept so much longer than its fragment takes to disk: until the index tells of it, too.
 LINGER_US = 2 * US_PER_S
 READERS_MAX = 128
@@ -35,6 +38,7 @@ class CameraTap:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._backlog: deque[tuple[str, MediaFormat, AccessUnit]] = deque()
+        self._backlog_bytes = 0
         self._first = 0  # place of the backlog's first unit, in the order of all
         self._places: dict[int, int] = {}  # of the backlog's units, by identity
         self._keys: deque[int] = deque()  # places of key frames
@@ -51,8 +55,13 @@ class CameraTap:
         if unit.is_key and unit.track is Track.VIDEO:
             self._trim()
             self._keys.append(place)
-        self._backlog.append((run, format, unit))
-        self._places[id(unit)] = place
+        if self._keys:  # nobody can begin with anything else
+            self._backlog.append((run, format, unit))
+            self._backlog_bytes += len(unit.data)
+            self._places[id(unit)] = place
+        if self._backlog_bytes > BACKLOG_BYTES_MAX:
+            self._drop(len(self._backlog))
+            self._keys.clear()
         if self._readers:
             data = encode_tap(TapUnit(unit=unit))
             for reader in self._readers:
@@ -76,9 +85,16 @@ class CameraTap:
             settled = self._settled.popleft()[1]
         while len(self._keys) > 1 and self._keys[1] <= settled:
             self._keys.popleft()
-        while self._backlog and self._keys and self._first < self._keys[0]:
-            del self._places[id(self._backlog.popleft()[2])]
-            self._first += 1
+        if self._keys:
+            self._drop(self._keys[0] - self._first)
+
+    def _drop(self, units: int) -> None:
+        """Let go of the oldest ones."""
+        for _ in range(units):
+            _, _, unit = self._backlog.popleft()
+            del self._places[id(unit)]
+            self._backlog_bytes -= len(unit.data)
+        self._first += units
 
     def attach(self, reader: _Reader) -> None:
         """Give a reader what there is; what comes follows."""

@@ -69,6 +69,26 @@ def test_what_is_on_disk_goes_up_to_a_key_frame_a_little_later() -> None:
     assert tap.backlog_units == 6  # the newest key frame before this one stays
 
 
+def test_a_camera_without_key_frames_takes_no_memory_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its units go to who listens; there is a backlog again from the next key frame on."""
+    monkeypatch.setattr(tap_module, "BACKLOG_BYTES_MAX", 10_000)
+    clock = Clock()
+    tap = CameraTap(clock)
+    tap.publish("r", FORMAT, unit(0, key=True, size=1000))
+    for n in range(1, 200):
+        one = unit(n, size=1000)
+        tap.publish("r", FORMAT, one)
+        tap.settle(None, one)
+        assert tap.backlog_units <= 10
+        clock.now_us += US_PER_S
+    assert tap.backlog_units == 0
+    tap.publish("r", FORMAT, unit(200, key=True, size=1000))
+    tap.publish("r", FORMAT, unit(201, size=1000))
+    assert tap.backlog_units == 2
+
+
 async def read(folder: Path, camera: str, count: int) -> list[StoredUnit | Skipped | Live]:
     def blocking() -> list[StoredUnit | Skipped | Live]:
         found: list[StoredUnit | Skipped | Live] = []
