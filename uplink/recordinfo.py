@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
+from retention.timeline import Stretch
 from uplink.catalog import NAME_CHARACTERS_MAX, short
 from uplink.device import Channel, Device, Edition
 from uplink.manscdp.instants import US_PER_S, format_time, parse_time
@@ -25,15 +25,6 @@ ZONE_US = 8 * 3600 * US_PER_S
 CUT_WINDOW_MAX_US = 7 * DAY_US
 #: Types of a query; ours are all "time": everything is recorded, always.
 _TYPES = ("", "all", "time")
-
-
-class Stretch(Protocol):
-    """A recorded span, half open: ``retention.model.Span``."""
-
-    @property
-    def start_us(self) -> int: ...
-    @property
-    def end_us(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

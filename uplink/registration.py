@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Literal
 
 from uplink.platform_time import offset, parse_date
-from uplink.sip.digest import authorize, choose
+from uplink.sip.digest import Challenge, authorize, choose
 from uplink.sip.headers import Malformed, NameAddress, SipUri, parameter, seconds
 from uplink.sip.message import Response
 
@@ -404,15 +404,18 @@ class Registration:
         elif self._challenges > (CHALLENGES_MAX if challenge.is_stale else 1):
             self._fail("auth", f"realm {challenge.realm[:60]!r}", now_us)
         else:
-            return authorize(
-                challenge,
-                username=self._settings.username,
-                password=self._settings.password,
-                method="REGISTER",
-                uri=self.server.uri,
-                cnonce=self._token(),
-            )
+            return self._answer_to(challenge)
         return None
+
+    def _answer_to(self, challenge: Challenge) -> str:
+        return authorize(
+            challenge,
+            username=self._settings.username,
+            password=self._settings.password,
+            method="REGISTER",
+            uri=self.server.uri,
+            cnonce=self._token(),
+        )
 
     def _too_brief(self, response: Response, now_us: int) -> None:
         least_s = seconds(response.headers.get("Min-Expires"))
@@ -511,15 +514,7 @@ class Registration:
             challenge = choose(response.headers.all(name))
             self._challenges += 1
             if challenge is not None:
-                authorization = authorize(
-                    challenge,
-                    username=self._settings.username,
-                    password=self._settings.password,
-                    method="REGISTER",
-                    uri=self.server.uri,
-                    cnonce=self._token(),
-                )
-                self._send(expires_s=0, authorization=authorization)
+                self._send(expires_s=0, authorization=self._answer_to(challenge))
                 return
         self._finish(now_us)
 
