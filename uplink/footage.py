@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -113,6 +115,7 @@ class _StoreSource:
         self._threads = threads
         self._open_store = open_store
         self._groups = groups
+        self._lock = threading.Lock()  # a read, or the end: a cancelled task's read goes on
         self._store: Store | None = None
         self._iterator: Iterator[list[StoredUnit]] | None = None
         self._followers: list[Follower] = []
@@ -128,28 +131,36 @@ class _StoreSource:
         return asyncio.get_running_loop().run_in_executor(self._threads, self._read)
 
     def _read(self) -> Batch | None:
-        if self._is_closed:
-            return None
-        if self._iterator is None:
-            self._store = self._open_store()
-            self._iterator = self._groups(self._store, self._followers)
-        units = next(self._iterator, None)
+        with self._lock:
+            if self._is_closed:
+                return None
+            if self._iterator is None:
+                self._store = self._open_store()
+                self._iterator = self._groups(self._store, self._followers)
+            units = next(self._iterator, None)
         return None if units is None else batch_of(units)
 
     def close(self) -> None:
+        """What is being read ends soon, and the store is closed behind it."""
         self._is_closed = True
         for follower in self._followers:
             follower.close()
         if self._ahead is not None:
-            self._ahead.add_done_callback(self._close_store)
-        else:
-            self._close_store(None)
+            self._ahead.add_done_callback(_look_at)
+        with suppress(RuntimeError):  # the threads were ended: so is the service
+            self._threads.submit(self._finish)
 
-    def _close_store(self, ahead: asyncio.Future[Batch | None] | None) -> None:
-        if ahead is not None and not ahead.cancelled() and ahead.exception() is not None:
-            log.info("read_ahead_failed", extra={"error": str(ahead.exception())})
-        if self._store is not None:
-            self._store.close()
+    def _finish(self) -> None:
+        with self._lock:
+            self._iterator = None  # its file, too
+            if self._store is not None:
+                self._store.close()
+
+
+def _look_at(ahead: asyncio.Future[Batch | None]) -> None:
+    """Nobody waits for it any more."""
+    if not ahead.cancelled() and ahead.exception() is not None:
+        log.info("read_ahead_failed", extra={"error": str(ahead.exception())})
 
 
 def _until(units: Iterable[StoredUnit | Skipped], to_us: int) -> Iterator[StoredUnit | Skipped]:

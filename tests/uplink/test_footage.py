@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from retention.model import AccessUnit, Track
 from retention.read import StoredUnit
+from tests.retention.storing import S, Site, run_of
+from tests.retention.writing import T0
 from tests.uplink.test_playback import FORMAT
-from uplink.footage import BATCH_UNITS, _batches, _until, batch_of
+from uplink.footage import BATCH_UNITS, Footage, _batches, _until, batch_of
+from uplink.playback import From
 
 
 def pictures(shown: list[int], keys: set[int] | None = None) -> list[StoredUnit]:
@@ -62,3 +70,44 @@ def test_batches_are_groups_or_parts_of_long_ones() -> None:
     assert [len(batch) for batch in batches[:3]] == [10, 10, BATCH_UNITS]
     assert times(one for batch in batches for one in batch) == shown
     assert batch_of(pictures([0, 3, 1, 2])).depth == 1
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_calls_that_end_while_their_store_is_read_leave_nothing(tmp_path: Path) -> None:
+    """BYE may come at any moment of a read: the store is closed behind it, never under it."""
+    site = Site.make(tmp_path)
+    with site.running() as recorder:
+        recorder.opened.ledger.run_started(run_of("gate"))
+        recorder.record(1, 0, 20)
+
+    async def scenario() -> None:
+        footage = Footage(site.index_path.parent, site.volumes)
+
+        async def call() -> None:
+            source = footage.source("gate", From(at_us=T0), T0 + 3600 * S)
+            try:
+                while await source.next() is not None:
+                    await asyncio.sleep(0)
+            finally:
+                source.close()
+
+        await call()
+        before = open_files()
+        for n in range(600):
+            task = asyncio.ensure_future(call())
+            await asyncio.sleep(n % 10 * 0.0005)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        for _ in range(100):
+            if open_files() <= before:
+                break
+            await asyncio.sleep(0.05)
+        assert open_files() <= before
+        await call()  # and reading goes on
+        footage.close()
+
+    asyncio.run(scenario())
