@@ -136,16 +136,11 @@ class Media:
         served = self._served.pop(call.id, None)
         if served is None:
             return
-        if served.task is not None:
-            served.task.cancel()
-        self._pool(call.platform).give_back(served.port)
+        self._let_go(served)
         session = served.session
         if session is None:
             return
-        session.sink.close()
         kind = served.offer.kind.value
-        if served.is_sending:
-            self._around.metrics.sessions.labels(call.platform, kind).dec()
         first, last = _text(session.first_us), _text(session.last_us)
         seconds = asyncio.get_running_loop().time() - served.began_s
         detail = (
@@ -157,11 +152,18 @@ class Media:
     def close(self) -> None:
         """Stop sending; the user agent takes leave of the platforms."""
         for served in self._served.values():
-            if served.task is not None:
-                served.task.cancel()
-            if served.session is not None:
-                served.session.sink.close()
+            self._let_go(served)
         self._served.clear()
+
+    def _let_go(self, served: _Served) -> None:
+        if served.task is not None:
+            served.task.cancel()
+        if served.session is not None:
+            served.session.sink.close()
+        platform = served.call.platform
+        if served.is_sending:
+            self._around.metrics.sessions.labels(platform, served.offer.kind.value).dec()
+        self._pool(platform).give_back(served.port)
 
     # Setting up --------------------------------------------------------------------------------
 
@@ -220,7 +222,7 @@ class Media:
             device_id=self._devices[call.platform].device_id,
             local_host=served.invite.local_host,
             port=served.port,
-            ssrc_text=f"{session.rtp.ssrc:010d}" if offer.ssrc is None else offer.ssrc_text,
+            ssrc_text=_ssrc_text(offer, session),
             filesize_bytes=size_bytes,
         )
         self._around.metrics.invites.labels(call.platform, offer.kind.value, "200").inc()
@@ -290,9 +292,11 @@ class Media:
         """A new offer inside a call: the same place again is confirmed, another one is not taken.
 
         Raises:
-            Refusal: it goes elsewhere.
+            Refusal: it goes elsewhere, or comes before the first offer was answered.
         """
         was = served.offer
+        if served.session is None:
+            raise Refusal(491, "the offer before is not answered yet")
         if (offer.host, offer.port, offer.transport) != (was.host, was.port, was.transport):
             raise Refusal(488, "media of a call cannot be moved")
         answer = write_answer(
@@ -300,7 +304,7 @@ class Media:
             device_id=self._devices[call.platform].device_id,
             local_host=served.invite.local_host,
             port=served.port,
-            ssrc_text=was.ssrc_text,
+            ssrc_text=_ssrc_text(was, served.session),
         )
         call.accept(answer, self._note("invite_again", served, "", "accepted"))
 
@@ -326,3 +330,8 @@ class Media:
 
 def _text(instant_us: int | None) -> str:
     return "-" if instant_us is None else format_instant(instant_us, BEIJING)
+
+
+def _ssrc_text(offer: Offer, session: Session) -> str:
+    """As it came, else as we made it."""
+    return f"{session.rtp.ssrc:010d}" if offer.ssrc is None else offer.ssrc_text

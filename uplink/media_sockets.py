@@ -263,6 +263,9 @@ class TcpSink:
                     reason = os.strerror(error.errno) if error.errno else "no answer"
                     raise PeerGone(f"the platform's media port does not answer: {reason}") from None
                 await asyncio.sleep(CONNECT_PAUSE_S)
+            except asyncio.CancelledError:
+                made.close()
+                raise
             else:
                 return made
         raise AssertionError("unreachable")
