@@ -35,10 +35,14 @@ class Answers:
     """The parts at work."""
 
     messages: Messages
+    media: Media
 
     def apply(self, settings: Settings) -> None:
-        """What platforms see has changed, the platforms have not: subscribers hear of it."""
-        self.messages.apply({one.name: device_for(settings, one) for one in settings.platform})
+        """What platforms see has changed, the platforms have not: subscribers hear of it, and what
+        is not shown any more is not served any more."""
+        devices = {one.name: device_for(settings, one) for one in settings.platform}
+        self.messages.apply(devices)
+        self.media.apply(devices)
 
 
 @asynccontextmanager
@@ -100,7 +104,7 @@ async def answering(
             handlers.media = media
             tasks = [jobs.create_task(edge.run()), jobs.create_task(messages.serve())]
             try:
-                yield Answers(messages=messages)
+                yield Answers(messages=messages, media=media)
             finally:
                 handlers.observers.remove(messages)
                 media.close()

@@ -149,6 +149,19 @@ class Media:
         )
         call.record(self._note("invite_served", served, detail))
 
+    def apply(self, devices: Mapping[str, Device]) -> None:
+        """What the same platforms may watch from now on; calls of anything else end."""
+        self._devices = devices
+        for served in list(self._served.values()):
+            if devices[served.call.platform].channel(served.channel.gb_id) is not None:
+                continue
+            if served.session is not None:
+                served.call.bye()
+            else:
+                if served.task is not None:
+                    served.task.cancel()
+                self._give_up(served, 404, "the channel is not shown any more")
+
     def close(self) -> None:
         """Stop sending; the user agent takes leave of the platforms."""
         for served in self._served.values():

@@ -260,3 +260,22 @@ def test_everything_watched_is_on_record_and_counted(site: MediaSite) -> None:
     assert metrics['nvr_gb28181_sent_bytes_total{platform="police",transport="tcp"}'] > 10_000
     assert metrics['nvr_gb28181_sessions{kind="play",platform="police"}'] == 0
     assert metrics['nvr_gb28181_first_packet_seconds_count{kind="play",platform="police"}'] >= 6
+
+
+def test_a_camera_that_is_not_exposed_any_more_is_not_shown_any_more(site: MediaSite) -> None:
+    """From the reload on: calls of it end, new ones find nothing; others go on."""
+    with Receiver().start() as hidden, Receiver().start() as shown:
+        ended = site.call("yard", offer(hidden))
+        goes_on = site.call("gate", offer(shown))
+        site.peer.wait("pictures", lambda: hidden.packets and shown.packets)
+        name = 'name = "yard"\n'
+        site.box.more = site.box.more.replace(name, name + "expose = false\n")
+        site.box.write_config()
+        site.box.reload()
+        site.peer.wait("our BYE", ended.was_left, 10)
+        again = PeerCall(site.peer, site.codes["yard"], offer(hidden))
+        assert again.invite().status == 404
+        count = len(shown.packets)
+        site.peer.wait("pictures", lambda: len(shown.packets) > count + 20)
+        assert not goes_on.was_left()
+        assert goes_on.bye().status == 200
