@@ -544,6 +544,7 @@ def _comparable(column: str) -> str:
 _COVERED = (
     f"SELECT commissioned_us FROM camera WHERE id = ?1 AND {_comparable('commissioned_epoch')}",
     f"SELECT max(end_us) FROM gap WHERE camera = ?1 AND {_comparable('end_epoch')}",
+    f"SELECT max(end_us) FROM absence WHERE camera = ?1 AND {_comparable('end_epoch')}",
 )
 _COVERED_BY_FOOTAGE = (
     "SELECT max(end_us) FROM (SELECT segment.end_us AS end_us FROM segment LEFT JOIN run"

@@ -42,6 +42,7 @@ LEDGER_TABLES = (
     "epoch",
     "run",
     "gap",
+    "absence",
     "hold",
     "checkpoint",
     "tombstone",
@@ -237,7 +238,9 @@ def ledger_rows(
 
 def _key(table: str, row: tuple[Any, ...]) -> str:
     if table == "gap":
-        return f"{row[0]} {row[1]}" + (f" of epoch {row[5]}" if row[5] else "")
+        return f"{row[0]} {row[1]} {row[3]}" + (f" of epoch {row[5]}" if row[5] else "")
+    if table == "absence":
+        return " ".join(map(str, row))
     return f"{row[0]} {row[1]}" if table == "checkpoint" else str(row[0])
 
 

@@ -65,7 +65,7 @@ def timeline(
         stretches: what is stored, in any order, overlapping or not. Those next before and next
             after the window should be among them, else a short hole at its edge is a gap.
         gaps: the ledger's rows; one without an end lasts to the end of the window. Where two
-            overlap, the one that starts later speaks.
+            overlap, the one that starts later speaks, of two that start at once the shorter one.
         presumed: causes of holes that neither of both explains, the same way.
     """
     if to_us <= from_us:
@@ -160,17 +160,17 @@ def _pieces(
         assert row.end_us is not None
         edges |= {min(max(row.start_us, low_us), high_us), min(max(row.end_us, low_us), high_us)}
     ordered = sorted(edges)
-    speaking: list[tuple[int, int, Gap]] = []  # the latest start on top
-    deleted: list[tuple[int, int, Gap]] = []  # the same, of rows that footage wins over
+    speaking: list[tuple[int, int, int, Gap]] = []  # the latest start on top
+    deleted: list[tuple[int, int, int, Gap]] = []  # the same, of rows that footage wins over
     next_row = next_span = 0
     for start_us, end_us in zip(ordered, ordered[1:], strict=False):
         while next_row < len(rows) and rows[next_row].start_us <= start_us:
             row = rows[next_row]
             heap = deleted if row.cause in DELETED_CAUSES else speaking
-            heapq.heappush(heap, (-row.start_us, next_row, row))
+            heapq.heappush(heap, (-row.start_us, row.end_us or 0, next_row, row))
             next_row += 1
         for heap in (speaking, deleted):
-            while heap and (heap[0][2].end_us or 0) <= start_us:
+            while heap and heap[0][1] <= start_us:
                 heapq.heappop(heap)
         while next_span < len(spans) and spans[next_span].end_us <= start_us:
             next_span += 1
@@ -178,7 +178,7 @@ def _pieces(
         if is_stored and not speaking:
             yield Span(start_us=start_us, end_us=end_us)
         elif speaking or deleted:
-            row = (speaking or deleted)[0][2]
+            row = (speaking or deleted)[0][3]
             yield _absent(camera, start_us, end_us, row.cause, row.detail, is_recorded_row=True)
         else:
             over = [row for row in presumptions if row.start_us <= start_us < (row.end_us or 0)]

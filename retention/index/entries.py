@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _AROUND_US = 86_400 * US_PER_S
 _FAR_US = 1 << 60
 
-_THIS_GAP = "WHERE camera = ? AND start_us = ? AND start_epoch = ?"
+_THIS_GAP = "WHERE camera = ? AND start_us = ? AND start_epoch = ? AND cause = ?"
 #: Gaps that footage found later takes away: nobody saw a camera fail then.
 UNSEEN_CAUSES = (
     GapCause.SERVICE_STOPPED,
@@ -81,8 +81,12 @@ def _camera(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
         )
     elif data["event"] == "commissioned" and row[0] is not None:
         connection.execute("UPDATE camera SET removed_us = NULL WHERE id = ?", (camera,))
-        if at_us - row[0] >= GAP_MIN_US:
-            _put_gap(connection, (camera, row[0], at_us, GapCause.CONFIG, "", row[1], epoch))
+        if row[1] != epoch:
+            connection.execute(
+                "INSERT INTO absence VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (camera, row[0], row[1], at_us, epoch),
+            )
+        _put_absence(connection, (camera, row[0], row[1], at_us, epoch))
     elif data["event"] == "removed":
         open_gaps = "SELECT start_us FROM gap WHERE camera = ? AND end_us IS NULL"
         for (start_us,) in connection.execute(open_gaps, (camera,)).fetchall():
@@ -91,6 +95,13 @@ def _camera(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
             "UPDATE camera SET removed_us = ?, removed_epoch = ? WHERE id = ?",
             (at_us, epoch, camera),
         )
+
+
+def _put_absence(connection: sqlite3.Connection, absence: tuple[Any, ...]) -> None:
+    camera, start_us, start_epoch, end_us, end_epoch = absence
+    if end_us - start_us >= GAP_MIN_US:
+        row = (camera, start_us, end_us, GapCause.CONFIG, "", start_epoch, end_epoch)
+        _put_gap(connection, row)
 
 
 def _volume(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
@@ -144,10 +155,12 @@ def _offset_us(connection: sqlite3.Connection, epoch: int) -> int:
 
 
 def _put_gap(connection: sqlite3.Connection, row: tuple[Any, ...]) -> None:
+    """Of two gaps that begin at once and have one cause the longer one stays."""
     connection.execute(
         "INSERT INTO gap (camera, start_us, end_us, cause, detail, start_epoch, end_epoch)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET end_us = excluded.end_us,"
-        " cause = excluded.cause, detail = excluded.detail, end_epoch = excluded.end_epoch",
+        " detail = excluded.detail, end_epoch = excluded.end_epoch"
+        " WHERE end_us IS NOT NULL AND (excluded.end_us IS NULL OR excluded.end_us > end_us)",
         row,
     )
 
@@ -161,7 +174,7 @@ def _close_gap(
     gap there is the one that ends.
     """
     row = connection.execute(
-        "SELECT start_us, start_epoch FROM gap WHERE camera = ?1 AND (start_us = ?2 OR"
+        "SELECT start_us, start_epoch, cause FROM gap WHERE camera = ?1 AND (start_us = ?2 OR"
         " (end_us IS NULL AND (start_us > ?2 OR start_epoch IN"
         " (SELECT id FROM epoch WHERE offset_us <> 0))))"
         " ORDER BY start_us <> ?2, end_us IS NOT NULL, start_us, start_epoch <> ?3 LIMIT 1",
@@ -187,7 +200,8 @@ def _cut_gaps(connection: sqlite3.Connection, camera: str, start_us: int, end_us
     for gap_start_us, gap_end_us, cause, detail, start_epoch, end_epoch in rows:
         if cause not in UNSEEN_CAUSES:
             continue
-        connection.execute(f"DELETE FROM gap {_THIS_GAP}", (camera, gap_start_us, start_epoch))
+        this = (camera, gap_start_us, start_epoch, cause)
+        connection.execute(f"DELETE FROM gap {_THIS_GAP}", this)
         said = (cause, detail, start_epoch, end_epoch)
         if start_us - gap_start_us >= GAP_MIN_US:
             _put_gap(connection, (camera, gap_start_us, start_us, *said))
@@ -283,13 +297,13 @@ def _extend_gap(
     if before is not None and before[1] is not None and start_us - before[1] < GAP_MIN_US:
         connection.execute(
             f"UPDATE gap SET end_us = max(end_us, ?) {_THIS_GAP}",
-            (end_us, camera, before[0], epoch),
+            (end_us, camera, before[0], epoch, cause.value),
         )
     else:
         connection.execute(
             "INSERT INTO gap (camera, start_us, end_us, cause, detail, start_epoch, end_epoch)"
             " VALUES (?, ?, ?, ?, '', ?, ?) ON CONFLICT DO UPDATE SET"
-            " end_us = max(end_us, excluded.end_us), cause = excluded.cause",
+            " end_us = max(end_us, excluded.end_us)",
             (camera, start_us, end_us, cause.value, epoch, epoch),
         )
 
@@ -348,25 +362,43 @@ def _retime(
         _shift_segments(connection, run, offset_us)
     if not by_us:
         return
+    absences = _take_absences(connection, epoch)
     gaps = connection.execute(
         "DELETE FROM gap WHERE start_epoch = ?1 OR end_epoch = ?1 RETURNING camera, start_us,"
         " end_us, cause, detail, start_epoch, end_epoch",
         (epoch,),
     ).fetchall()
-    for camera, start_us, end_us, cause, detail, start_epoch, end_epoch in sorted(
-        gaps, key=lambda row: row[:2]
-    ):
+    for camera, start_us, end_us, cause, detail, start_epoch, end_epoch in sorted(gaps, key=repr):
         start_us += by_us if start_epoch == epoch else 0
         if end_us is not None:
             end_us += by_us if end_epoch == epoch else 0
             if end_us - start_us < GAP_MIN_US:
                 continue
         _put_gap(connection, (camera, start_us, end_us, cause, detail, start_epoch, end_epoch))
+    for camera, start_us, start_epoch, end_us, end_epoch in absences:
+        start_us += by_us if start_epoch == epoch else 0
+        end_us += by_us if end_epoch == epoch else 0
+        absence = (camera, start_us, start_epoch, end_us, end_epoch)
+        connection.execute("INSERT INTO absence VALUES (?, ?, ?, ?, ?)", absence)
+        _put_absence(connection, absence)
     for what in ("commissioned", "removed"):
         connection.execute(
             f"UPDATE camera SET {what}_us = {what}_us + ? WHERE {what}_epoch = ?",
             (by_us, epoch),
         )
+
+
+def _take_absences(connection: sqlite3.Connection, epoch: int) -> list[tuple[Any, ...]]:
+    """Absences that an epoch has a part in, taken out together with their gaps."""
+    found = connection.execute(
+        "DELETE FROM absence WHERE start_epoch = ?1 OR end_epoch = ?1 RETURNING camera, start_us,"
+        " start_epoch, end_us, end_epoch",
+        (epoch,),
+    ).fetchall()
+    for camera, start_us, start_epoch, *_ in found:
+        this = (camera, start_us, start_epoch, GapCause.CONFIG)
+        connection.execute(f"DELETE FROM gap {_THIS_GAP}", this)
+    return sorted(found)
 
 
 def _shift_segments(connection: sqlite3.Connection, run: str, offset_us: int) -> None:

@@ -254,7 +254,36 @@ CREATE TRIGGER segment_is AFTER UPDATE ON segment WHEN new.state = 'sealed' BEGI
 END;
 """
 
-STEPS: tuple[str, ...] = (_FIRST, _KEEPING, _EPOCHS, _SUMS)
+_ABSENCES = f"""
+-- A camera was out of service from one stretch of host time into another: how long is known only
+-- when both are, and may come out otherwise when one is re-timed again.
+CREATE TABLE absence (
+  camera TEXT NOT NULL,
+  start_us INTEGER NOT NULL,
+  start_epoch INTEGER NOT NULL,
+  end_us INTEGER NOT NULL,           -- before start_us on a clock that was set back
+  end_epoch INTEGER NOT NULL,
+  PRIMARY KEY (camera, start_us, start_epoch, end_us, end_epoch)
+) STRICT, WITHOUT ROWID;
+
+-- Two gaps may begin at the same instant, of different causes.
+CREATE TABLE gap_ (
+  camera TEXT NOT NULL,
+  start_us INTEGER NOT NULL,
+  end_us INTEGER CHECK (end_us > start_us),  -- NULL while it lasts
+  cause TEXT NOT NULL CHECK (cause IN ({_words(GapCause)})),
+  detail TEXT NOT NULL,              -- for people; may be empty
+  start_epoch INTEGER NOT NULL DEFAULT 0,
+  end_epoch INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (camera, start_us, start_epoch, cause)
+) STRICT, WITHOUT ROWID;
+INSERT INTO gap_ SELECT * FROM gap;
+DROP TABLE gap;
+ALTER TABLE gap_ RENAME TO gap;
+CREATE INDEX gap_open ON gap (camera) WHERE end_us IS NULL;
+"""
+
+STEPS: tuple[str, ...] = (_FIRST, _KEEPING, _EPOCHS, _SUMS, _ABSENCES)
 
 
 def schema_version(connection: sqlite3.Connection) -> int:

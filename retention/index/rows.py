@@ -90,6 +90,12 @@ _GAPS = (
 )
 GAPS = f"{_GAPS} AND NOT ({_IS_VAGUE}) ORDER BY start_us"
 VAGUE_GAPS = f"{_GAPS} AND {_IS_VAGUE} ORDER BY start_us"
+#: A camera came back in a time that is not known: nobody can say yet where its absence ended.
+ABSENCES = (
+    "SELECT camera, start_us, NULL, 'config', '' FROM absence WHERE camera = ? AND start_us < ?"
+    f" AND end_us - start_us < {GAP_MIN_US} AND EXISTS (SELECT 1 FROM epoch"
+    " WHERE offset_us IS NULL AND id IN (start_epoch, end_epoch)) ORDER BY start_us"
+)
 OPEN_GAPS = (
     "SELECT camera, start_us, end_us, cause, detail FROM gap"
     " WHERE camera = ? AND end_us IS NULL ORDER BY start_us"
@@ -341,7 +347,8 @@ def presumed_gaps(
     Between two stretches of host time lies the step, or the time in which the box was off; before
     it, what was in RAM then.
     """
-    found = [gap_of(row) for row in connection.execute(VAGUE_GAPS, (camera, to_us, from_us))]
+    found = [gap_of(row) for row in connection.execute(ABSENCES, (camera, to_us))]
+    found += [gap_of(row) for row in connection.execute(VAGUE_GAPS, (camera, to_us, from_us))]
     for start_us, end_us, cause in connection.execute(BETWEEN_EPOCHS, (from_us, to_us)):
         found.append(Gap(camera=camera, start_us=start_us, end_us=end_us, cause=GapCause(cause)))
     return found

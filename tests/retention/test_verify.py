@@ -215,7 +215,7 @@ ATTACKS: dict[str, tuple[Callable[[Site], None], str]] = {
         "checkpoint gate 0: changed",
     ),
     "tombstone": (lambda site: _sql(site, "UPDATE tombstone SET at_us = 5"), "tombstone"),
-    "gap": (lambda site: _sql(site, "UPDATE gap SET cause = 'expired'"), "gap gate"),
+    "gap": (lambda site: _sql(site, "UPDATE OR IGNORE gap SET cause = 'expired'"), "gap gate"),
     "journal cut short": (
         lambda site: _sql(site, "DELETE FROM journal WHERE seq > 9"),
         "entry 10 is signed, and not in the index's journal",

@@ -744,6 +744,7 @@ def _dump(connection: sqlite3.Connection) -> dict[str, list[Any]]:
         "volume",
         "run",
         "gap",
+        "absence",
         "hold",
         "checkpoint",
         "tombstone",

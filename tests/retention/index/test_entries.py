@@ -14,7 +14,8 @@ from retention.index import rows
 from retention.index.entries import add_entries
 from retention.index.migrations import migrate
 from retention.journal import Entry, Head, Journal, Kind
-from retention.model import GapCause
+from retention.model import Gap, GapCause
+from retention.timeline import timeline
 from tests.retention.indexing import KEY, T0, dump
 
 S = 1_000_000
@@ -155,3 +156,70 @@ def test_a_hold_is_released_once(connection: sqlite3.Connection) -> None:
     entries = [*keeping(journal), journal.entry(Kind.HOLD, again, T0 + 99)]
     add_entries(connection, entries)
     assert connection.execute("SELECT released_by FROM hold").fetchall() == [("guard",)]
+
+
+def test_gaps_that_begin_at_once_stay_two(connection: sqlite3.Connection) -> None:
+    journal = Journal(KEY, Head())
+    longer, shorter = gap("gap", 0, 10), gap("gap", 0, 5) | {"cause": GapCause.NETWORK.value}
+    for told in (longer, shorter):
+        add_entries(connection, [journal.entry(Kind.GAP, told, T0)])
+    found = timeline("gate", [], rows.gaps(connection, "gate", 0, 1 << 60), T0, T0 + 10 * S)
+    assert [(one.start_us, one.end_us, one.cause) for one in found.gaps] == [
+        (T0, T0 + 5 * S, GapCause.NETWORK),
+        (T0 + 5 * S, T0 + 10 * S, GapCause.POWER_LOST),
+    ]
+
+
+def test_of_gaps_that_begin_at_once_for_one_cause_the_longer_one_stays(
+    connection: sqlite3.Connection,
+) -> None:
+    journal = Journal(KEY, Head())
+    for end_s in (10, 5):
+        add_entries(connection, [journal.entry(Kind.GAP, gap("gap", 0, end_s), T0)])
+    assert [one.end_us for one in rows.gaps(connection, "gate", 0, 1 << 60)] == [T0 + 10 * S]
+
+
+def time_told(event: str, epoch: int, **more: Any) -> dict[str, Any]:
+    data = {"event": event, "epoch": epoch, "boot": "b", "skew_us": 0, "cause": "clock_stepped"}
+    return data | {"code": "jumped", "previous_end_us": T0 + 20 * S} | more
+
+
+def camera_told(event: str, epoch: int) -> dict[str, Any]:
+    return {"event": event, "camera": "gate", "epoch": epoch}
+
+
+@pytest.mark.parametrize("estimates", [(3600,), (-5, 3600), (0, 3600)])
+def test_a_camera_that_comes_back_while_the_clock_is_set_back_was_absent(
+    connection: sqlite3.Connection, estimates: tuple[int, ...]
+) -> None:
+    """Removed, the clock set back by an hour, added again: it stays explained however often the
+    stretch of wrong time is re-timed."""
+    journal, hour = Journal(KEY, Head()), 3600 * S
+    told = [
+        (Kind.TIME, time_told("trusted", 1), T0),
+        (Kind.CAMERA, camera_told("commissioned", 1), T0),
+        (Kind.CAMERA, camera_told("removed", 1), T0 + 10 * S),
+        (Kind.TIME, time_told("untrusted", 2), T0 + 20 * S - hour),
+        (Kind.CAMERA, camera_told("commissioned", 2), T0 + 30 * S - hour),
+    ]
+    add_entries(connection, [journal.entry(*one) for one in told])
+    hole = (T0 + 10 * S, T0 + 30 * S)
+
+    def causes() -> set[GapCause]:
+        found = timeline(
+            "gate",
+            [],
+            rows.gaps(connection, "gate", *hole),
+            *hole,
+            rows.presumed_gaps(connection, "gate", *hole),
+        )
+        return {one.cause for one in found.gaps}
+
+    assert GapCause.UNKNOWN not in causes()
+    for off_s in estimates:
+        data = {"event": "retimed", "epoch": 2, "offset_us": off_s * S, "estimated": True}
+        add_entries(connection, [journal.entry(Kind.TIME, data, T0)])
+    assert rows.gaps(connection, "gate", 0, 1 << 60) == [
+        Gap(camera="gate", start_us=hole[0], end_us=hole[1], cause=GapCause.CONFIG)
+    ]
+    assert causes() == {GapCause.CONFIG}
