@@ -3,4 +3,5 @@
 set -eu
 cd "$(dirname "$0")/.."
 tests/lint.sh
-exec .venv/bin/python -m pytest "$@"
+# Most tests wait for a clock, so there are more workers than cores; a file stays with one worker.
+exec .venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder "$@"
