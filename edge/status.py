@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -25,7 +27,7 @@ from edge.night_results import newest as newest_check
 from edge.night_results import summary_line
 from retention.clock import SystemClock
 from retention.completeness import Completeness, DayState
-from retention.model import US_PER_S, GapCause
+from retention.model import US_PER_S, GapCause, MarkerKind
 from retention.read import Store
 
 #: A camera records if its newest durable fragment is younger than this (design.md, /healthz).
@@ -225,6 +227,7 @@ def timeline_document(
         if camera not in known and camera not in store.cameras():
             raise UnknownCamera(f"camera {camera!r} is unknown", hint=f"known: {', '.join(known)}")
         line = store.timeline(camera, from_us, to_us, SystemClock().utc_us())
+        markers = store.markers(camera, from_us, to_us)
 
     def text(instant_us: int) -> str:
         return format_instant(instant_us, zone)
@@ -243,6 +246,7 @@ def timeline_document(
             }
             for gap in line.gaps
         ],
+        "markers": [{"at": text(one.at_us), "kind": one.kind.value} for one in markers],
     }
 
 
@@ -418,9 +422,26 @@ def render_timeline(document: dict[str, Any]) -> str:
         for gap in document["gaps"]
     ]
     lines += [f"{start}  {end}  {what}" for start, end, what in sorted(pieces)]
+    if document["markers"]:
+        lines += ["", *_marker_lines(document["markers"])]
     if not pieces:
         lines.append("无应有录像 nothing was due")
     return "\n".join(lines)
+
+
+MARKERS_ZH = {
+    MarkerKind.MOTION: "移动",
+    MarkerKind.TAMPER: "遮挡或移位",
+    MarkerKind.FACE: "人脸抓拍",
+    MarkerKind.VEHICLE: "车辆抓拍",
+}
+
+
+def _marker_lines(markers: list[dict[str, str]]) -> Iterator[str]:
+    """One line an hour and kind: a busy gate has hundreds a day."""
+    hours = Counter((one["at"][:13], one["kind"]) for one in markers)
+    for (hour, kind), count in sorted(hours.items()):
+        yield f"{hour}:00  事件 events: {MARKERS_ZH[MarkerKind(kind)]} {kind} {count}"
 
 
 def cause_text(cause: str) -> str:

@@ -8,8 +8,8 @@ each volume a replica: a set of lines, in any order, some perhaps torn; whoever 
 
 Kinds: ``key`` (a public key comes into use), ``camera``, ``volume``, ``run``, ``gap``,
 ``service``, ``time`` (judgements of the host's clock), ``hold``, ``checkpoint`` (segments are
-chained), ``deletion`` (a tombstone), ``audit`` (heads of the audit logs); what each of them does
-to the index is in ``retention.index.entries``.
+chained), ``deletion`` (a tombstone), ``audit`` (heads of the audit logs), ``marker`` (instants of
+cameras' events); what each of them does to the index is in ``retention.index.entries``.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Kind(StrEnum):
     DELETION = "deletion"
     AUDIT = "audit"
     TIME = "time"
+    MARKER = "marker"
 
 
 class JournalDamaged(XueliangError):

@@ -25,7 +25,7 @@ from retention.index.entries import add_entries
 from retention.index.formats import run_to_json
 from retention.index.write import IndexWriter, put_alive
 from retention.journal import Entry, Journal, Kind, parse_line
-from retention.model import GAP_MIN_US, US_PER_S, Epoch, Gap, GapCause, Run
+from retention.model import GAP_MIN_US, US_PER_S, Epoch, Gap, GapCause, Marker, Run
 from retention.timeline import timeline
 
 log = logging.getLogger(__name__)
@@ -208,6 +208,35 @@ class Ledger:
         whose past is written anew, does not agree with it any more."""
         told = {name: {"seq": head.seq, "hash": head.hash} for name, head in heads.items()}
         return self._record(Kind.AUDIT, {"heads": told}, at_us)
+
+    def markers_seen(self, markers: Iterable[Marker], at_us: int) -> Future[int]:
+        """Cameras told these events; their instants are of the present epoch."""
+        told: dict[str, list[list[Any]]] = {}
+        for marker in sorted(markers):
+            told.setdefault(marker.camera, []).append([marker.at_us, marker.kind.value])
+        data = {"event": "seen", "epoch": self.epoch, "markers": told}
+        return self._record(Kind.MARKER, data, at_us)
+
+    def drop_markers(self, at_us: int) -> Future[Decided[int]]:
+        """Let go of markers older than all footage of their camera; how many cameras had some.
+
+        Those within deleted footage went with its tombstone; these are of gaps between.
+        """
+
+        def decision(
+            connection: sqlite3.Connection,
+        ) -> tuple[int, list[tuple[Kind, dict[str, Any]]]]:
+            told: list[tuple[Kind, dict[str, Any]]] = []
+            for camera in rows.cameras_ever(connection):
+                oldest_us = rows.oldest_us(connection, camera)
+                if oldest_us is None:
+                    continue
+                if rows.has_markers_before(connection, camera, oldest_us):
+                    data = {"event": "dropped", "camera": camera, "before_us": oldest_us}
+                    told.append((Kind.MARKER, data))
+            return len(told), told
+
+        return self.decide(decision, at_us)
 
     def decide(self, decision: Decision[T], at_us: int) -> Future[Decided[T]]:
         """Tell what a function makes of the index, with all in it that was told so far.

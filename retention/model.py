@@ -81,6 +81,15 @@ class ClockState(StrEnum):
         return {"synchronized": cls.TRUSTED, "unsynchronized": cls.UNTRUSTED}.get(str(value))
 
 
+class MarkerKind(StrEnum):
+    """What a camera said that it saw; of nobody and nothing in particular."""
+
+    MOTION = "motion"
+    TAMPER = "tamper"
+    FACE = "face"  # it captured a face: not whose
+    VEHICLE = "vehicle"  # it captured a vehicle: not its plate
+
+
 class SegmentState(StrEnum):
     OPEN = "open"
     SEALED = "sealed"
@@ -264,6 +273,15 @@ class Gap:
     end_us: int | None
     cause: GapCause
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Marker:
+    """An instant at which a camera told an event; holds no identity, whatever the camera sent."""
+
+    at_us: int
+    camera: str
+    kind: MarkerKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from retention.model import (
     FragmentEntry,
     Gap,
     GapCause,
+    Marker,
     MediaFormat,
     Segment,
     SegmentHeader,
@@ -52,6 +53,8 @@ ALIVE_US = 30 * US_PER_S
 SEGMENT_US_MAX = 900 * US_PER_S
 #: Segments looked back at for a key frame, where one was cut without (NO_KEY_FRAME).
 KEY_SEGMENTS_BACK = 8
+#: A busy gate marks some thousand events a day.
+MARKERS_MAX = 100_000
 
 
 class FootageUnavailable(XueliangError):
@@ -206,6 +209,13 @@ class Store:
             )
 
         return self._index.read(query)
+
+    def markers(self, camera: str, from_us: int, to_us: int) -> list[Marker]:
+        """Events that the camera told in ``[from_us, to_us)``, the first ``MARKERS_MAX`` of them,
+        in order of time. They hold no identity; a minute may pass until a new one is here."""
+        return self._index.read(
+            lambda connection: rows.markers(connection, camera, from_us, to_us, MARKERS_MAX)
+        )
 
     def completeness(
         self, camera: str, now_us: int, zone: tzinfo, *, min_days: int = 90, tolerance_us: int = 0

@@ -46,6 +46,7 @@ LEDGER_TABLES = (
     "hold",
     "checkpoint",
     "tombstone",
+    "marker",
     "journal",
     "meta",
 )
@@ -241,6 +242,8 @@ def _key(table: str, row: tuple[Any, ...]) -> str:
         return f"{row[0]} {row[1]} {row[3]}" + (f" of epoch {row[5]}" if row[5] else "")
     if table == "absence":
         return " ".join(map(str, row))
+    if table == "marker":
+        return f"{row[0]} {row[1]} {row[2]} of epoch {row[3]}"
     return f"{row[0]} {row[1]}" if table == "checkpoint" else str(row[0])
 
 

@@ -278,6 +278,7 @@ def _deletion(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
     by_us = _offset_us(connection, epoch)
     for start_us, end_us in spans:
         _extend_gap(connection, camera, start_us + by_us, end_us + by_us, cause, epoch)
+        _drop_markers(connection, camera, start_us + by_us, end_us + by_us, epoch)
 
 
 def _extend_gap(
@@ -306,6 +307,35 @@ def _extend_gap(
             " end_us = max(end_us, excluded.end_us)",
             (camera, start_us, end_us, cause.value, epoch, epoch),
         )
+
+
+def _marker(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
+    """``seen``: events of cameras, ``{camera: [[at_us, kind], …]}``; ``dropped``: those of a camera
+    before an instant (of true time), since no footage is left there."""
+    if data["event"] == "seen":
+        epoch = int(data["epoch"])
+        by_us = _offset_us(connection, epoch)
+        connection.executemany(
+            "INSERT INTO marker VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            [
+                (camera, seen_us + by_us, kind, epoch)
+                for camera, found in data["markers"].items()
+                for seen_us, kind in found
+            ],
+        )
+    elif data["event"] == "dropped":
+        _drop_markers(connection, data["camera"], -_FAR_US, int(data["before_us"]), 0)
+
+
+def _drop_markers(
+    connection: sqlite3.Connection, camera: str, start_us: int, end_us: int, epoch: int
+) -> None:
+    """Those in ``[start_us, end_us)`` of one epoch, or of all times that are known."""
+    connection.execute(
+        "DELETE FROM marker WHERE camera = ?1 AND at_us >= ?2 AND at_us < ?3 AND (epoch = ?4 OR"
+        " NOT EXISTS (SELECT 1 FROM epoch WHERE id IN (marker.epoch, ?4) AND offset_us IS NULL))",
+        (camera, start_us, end_us, epoch),
+    )
 
 
 def _compact(value: Any) -> str:
@@ -381,6 +411,12 @@ def _retime(
         absence = (camera, start_us, start_epoch, end_us, end_epoch)
         connection.execute("INSERT INTO absence VALUES (?, ?, ?, ?, ?)", absence)
         _put_absence(connection, absence)
+    markers = connection.execute(
+        "DELETE FROM marker WHERE epoch = ? RETURNING camera, at_us, kind, epoch", (epoch,)
+    ).fetchall()
+    connection.executemany(
+        "INSERT INTO marker VALUES (?1, ?2 + ?5, ?3, ?4)", [(*row, by_us) for row in markers]
+    )
     for what in ("commissioned", "removed"):
         connection.execute(
             f"UPDATE camera SET {what}_us = {what}_us + ? WHERE {what}_epoch = ?",
@@ -445,4 +481,5 @@ _APPLIERS: dict[Kind, Callable[[sqlite3.Connection, Any, int], None]] = {
     Kind.DELETION: _deletion,
     Kind.AUDIT: _only_journal,
     Kind.TIME: _time,
+    Kind.MARKER: _marker,
 }

@@ -15,7 +15,7 @@ import sqlite3
 from enum import StrEnum
 
 from retention.index.errors import IndexCorrupt, IndexUnavailable
-from retention.model import ClockState, EndReason, GapCause, SegmentState
+from retention.model import ClockState, EndReason, GapCause, MarkerKind, SegmentState
 
 #: "XLEI"; SQLite keeps it in the file's header.
 APPLICATION_ID = 0x584C4549
@@ -283,7 +283,18 @@ ALTER TABLE gap_ RENAME TO gap;
 CREATE INDEX gap_open ON gap (camera) WHERE end_us IS NULL;
 """
 
-STEPS: tuple[str, ...] = (_FIRST, _KEEPING, _EPOCHS, _SUMS, _ABSENCES)
+_MARKERS = f"""
+-- Instants of cameras' events: no identity; kept as long as the footage that they are in.
+CREATE TABLE marker (
+  camera TEXT NOT NULL,
+  at_us INTEGER NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ({_words(MarkerKind)})),
+  epoch INTEGER NOT NULL,            -- of host time, in which it was told
+  PRIMARY KEY (camera, at_us, kind, epoch)
+) STRICT, WITHOUT ROWID;
+"""
+
+STEPS: tuple[str, ...] = (_FIRST, _KEEPING, _EPOCHS, _SUMS, _ABSENCES, _MARKERS)
 
 
 def schema_version(connection: sqlite3.Connection) -> int:

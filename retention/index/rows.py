@@ -24,6 +24,8 @@ from retention.model import (
     Epoch,
     Gap,
     GapCause,
+    Marker,
+    MarkerKind,
     Run,
     Segment,
     SegmentState,
@@ -129,6 +131,10 @@ OVERLAP_SEGMENTS = 4
 #: What was in RAM when a stretch of time ended began at most so long before.
 RAM_US = 3600 * US_PER_S
 FAR_US = 1 << 60
+MARKERS = (
+    "SELECT camera, at_us, kind FROM marker WHERE camera = ? AND at_us >= ? AND at_us < ?"
+    " ORDER BY at_us LIMIT ?"
+)
 BETWEEN_EPOCHS = (
     "SELECT from_us, to_us, cause FROM (SELECT coalesce(before.end_us, before.start_us)"
     f" + coalesce(before.offset_us, 0) - {RAM_US} AS from_us,"
@@ -337,6 +343,25 @@ def spans(connection: sqlite3.Connection, camera: str, from_us: int, to_us: int)
 
 def gaps(connection: sqlite3.Connection, camera: str, from_us: int, to_us: int) -> list[Gap]:
     return [gap_of(row) for row in connection.execute(GAPS, (camera, to_us, from_us))]
+
+
+def markers(
+    connection: sqlite3.Connection, camera: str, from_us: int, to_us: int, most: int
+) -> list[Marker]:
+    return [
+        Marker(camera=name, at_us=at_us, kind=MarkerKind(kind))
+        for name, at_us, kind in connection.execute(MARKERS, (camera, from_us, to_us, most))
+    ]
+
+
+def has_markers_before(connection: sqlite3.Connection, camera: str, at_us: int) -> bool:
+    """Of a time that is known."""
+    found = connection.execute(
+        "SELECT 1 FROM marker WHERE camera = ? AND at_us < ? AND NOT EXISTS"
+        " (SELECT 1 FROM epoch WHERE id = marker.epoch AND offset_us IS NULL) LIMIT 1",
+        (camera, at_us),
+    )
+    return found.fetchone() is not None
 
 
 def presumed_gaps(

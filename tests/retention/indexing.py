@@ -35,7 +35,18 @@ FORMAT = MediaFormat(
     video=VideoFormat(codec=Codec.H264, width=64, height=48, parameter_sets=(b"\x67", b"\x68"))
 )
 LIVING = (("meta", "alive_us"), ("meta", "alive_epoch"), ("meta", "trust"))
-TABLES = ("camera", "volume", "epoch", "run", "segment", "gap", "absence", "journal", "meta")
+TABLES = (
+    "camera",
+    "volume",
+    "epoch",
+    "run",
+    "segment",
+    "gap",
+    "absence",
+    "marker",
+    "journal",
+    "meta",
+)
 
 
 def run_of(camera: str, run: str = RUN, start_us: int = T0) -> Run:

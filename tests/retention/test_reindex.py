@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from retention.model import GapCause
+from retention.model import GapCause, Marker, MarkerKind
 from retention.reindex import reindex, set_aside
 from retention.volume_errors import VolumeUnavailable
 from tests.retention.indexing import dump
@@ -28,6 +28,10 @@ def site(tmp_path: Path) -> Site:
         recorder.record(1, 0, 5, camera="yard", run="c" * 32, place=1)
         ledger.gap("gate", T0 + 5 * S, T0 + 9 * S, GapCause.NETWORK, "timed out")
         recorder.record(2, 9, 5)
+        markers = [
+            Marker(at_us=T0 + n * S, camera="gate", kind=kind) for n, kind in enumerate(MarkerKind)
+        ]
+        ledger.markers_seen(markers, T0 + 20 * S)
         site.at(20)
     return site
 
@@ -68,6 +72,8 @@ def test_without_differences_nothing_is_told_and_the_old_one_is_kept(site: Site)
         ("UPDATE segment SET number = 7 WHERE number = 2", "segment"),
         ("DELETE FROM gap", "gap"),
         ("UPDATE gap SET cause = 'unknown'", "gap"),
+        ("DELETE FROM marker WHERE kind = 'face'", "marker"),
+        ("UPDATE marker SET at_us = 5 WHERE kind = 'face'", "marker"),
         ("DELETE FROM run WHERE camera = 'yard'", "run"),
         ("UPDATE camera SET commissioned_us = 5", "camera"),
         ("DELETE FROM journal WHERE seq = 4", "journal"),

@@ -106,6 +106,25 @@ TOLD = st.one_of(
         st.sampled_from(["commissioned", "removed"]),
         EPOCHS,
     ),
+    st.builds(
+        lambda epoch, at_s: (
+            Kind.MARKER,
+            {
+                "event": "seen",
+                "epoch": epoch,
+                "markers": {"gate": [[T0 + at_s * S, "motion"], [T0 + (at_s + 77) * S, "face"]]},
+            },
+        ),
+        EPOCHS,
+        INSTANTS,
+    ),
+    st.builds(
+        lambda before_s: (
+            Kind.MARKER,
+            {"event": "dropped", "camera": "gate", "before_us": T0 + before_s * S},
+        ),
+        INSTANTS,
+    ),
 )
 #: A segment of a run, as its file says; each number is of one run for ever.
 WRITTEN = st.builds(

@@ -44,6 +44,7 @@ def connection() -> Iterator[sqlite3.Connection]:
         rows.NEXT_DELETED,
         rows.NEWEST_TIMED,
         rows.VAGUE_GAPS,
+        rows.MARKERS,
     ],
 )
 def test_no_hot_statement_scans_or_sorts(connection: sqlite3.Connection, statement: str) -> None:
