@@ -382,6 +382,7 @@ def self_check(day_text: str | None, keep: bool, config_path: Path, as_json: boo
     from edge.auditing import on_record
     from retention.audit_chain import Action
     from retention.clock import SystemClock
+    from retention.priority import Disk, give_way
 
     settings, clock = load(config_path), SystemClock()
     try:
@@ -390,7 +391,7 @@ def self_check(day_text: str | None, keep: bool, config_path: Path, as_json: boo
         )
     except ValueError as error:
         raise click.UsageError(f"--date: {error}") from None
-    checks.step_back()
+    give_way(19, Disk.IDLE)
     document = checks.run(
         settings,
         day,

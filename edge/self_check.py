@@ -8,8 +8,6 @@ kept (edge.night_results), and their SHA-256 is in the audit log.
 
 from __future__ import annotations
 
-import ctypes
-import os
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -209,15 +207,6 @@ def offsets_of_cameras(settings: Settings) -> dict[str, float]:
 def at_leisure(read_bytes: int) -> None:
     """A pace that takes no more of a disk than ``BYTES_PER_S``."""
     time.sleep(read_bytes / BYTES_PER_S)
-
-
-def step_back() -> None:
-    """The whole process gives way to everything else: CPU (nice) and disk (idle class, Linux
-    ioprio_set(2); it has no wrapper in libc)."""
-    os.nice(19)
-    number = {"x86_64": 251, "aarch64": 30}.get(os.uname().machine)
-    if number is not None:
-        ctypes.CDLL(None).syscall(number, 1, 0, 3 << 13)  # IOPRIO_WHO_PROCESS, us, IDLE
 
 
 _STATES_ZH = {

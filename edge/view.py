@@ -144,6 +144,7 @@ class View:
     def told(self) -> dict[str, Any]:
         """``/status``: what the other services of this box may know, each key always there.
 
+        ``pressure`` is the fullest of the buffers before the disks (0 to 1; 1 loses pictures).
         ``presence`` is ON with a picture, OFF where the camera does not answer, VLOST where it
         answers without one. Cameras out of service are left out.
         """
@@ -164,7 +165,12 @@ class View:
                 for slot in self._volumes.slots
             ],
             "retention_risk": self.survey.retention.risk(),
+            "pressure": self._pressure(),
         }
+
+    def _pressure(self) -> float:
+        used = (one.recorder.buffered_bytes for one in list(self._cameras.in_service.values()))
+        return round(min(1.0, max(used, default=0) / self.settings.storage.buffer_bytes), 3)
 
     def measure_rates(self) -> None:
         """To be called every few seconds: bit rate since the last call."""

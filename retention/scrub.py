@@ -10,11 +10,9 @@ be read is told, and stays as it is: it may be all that is left of that minute.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
-import platform
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +23,7 @@ from retention.clock import Clock
 from retention.index import rows
 from retention.index.errors import IndexUnavailable
 from retention.index.read import Index
+from retention.priority import Disk, give_way
 from retention.segment_files import check_file
 from retention.stamp import read_stamp
 from retention.volume_errors import VolumeUnavailable, wrong_id
@@ -41,10 +40,6 @@ RETRY_S = 60.0
 SAVE_S = 60.0
 #: Pauses shorter than this are put together.
 PAUSE_MIN_S = 0.02
-
-_IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "armv7l": 314, "i686": 289}
-_IOPRIO_IDLE = 3 << 13  # linux/ioprio.h: IOPRIO_CLASS_IDLE
-_IOPRIO_WHO_PROCESS = 1
 
 
 class ScrubResult(StrEnum):
@@ -125,7 +120,7 @@ class Scrubber:
         self._stopping.set()
 
     def _run(self) -> None:
-        _be_modest()
+        give_way(19, Disk.IDLE)  # this thread alone
         try:
             with Index(self._index_path) as index:
                 while True:
@@ -283,12 +278,3 @@ class Scrubber:
             os.replace(beside, path)
         except OSError as error:
             log.warning("scrub_place_unsaved", extra={"volume": self.name, "error": str(error)})
-
-
-def _be_modest() -> None:
-    """This thread alone: least CPU, and the disk only when nobody else wants it."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-    call = _IOPRIO_SET.get(platform.machine())
-    libc = ctypes.CDLL(None, use_errno=True)
-    if call is None or libc.syscall(call, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_IDLE):
-        log.info("scrub_without_io_priority")

@@ -17,7 +17,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from retention.clock import Clock
-from uplink.alarms import Alarm, AlarmBook, AlarmFilter, AlarmWatch, body, standing
+from retention.model import US_PER_S
+from uplink.alarms import (
+    Alarm,
+    AlarmBook,
+    AlarmFilter,
+    AlarmWatch,
+    Condition,
+    body,
+    standing,
+)
 from uplink.commands import ResetAlarm
 from uplink.device import Device, SiteState
 from uplink.message_metrics import MessageMetrics
@@ -28,6 +37,8 @@ log = logging.getLogger(__name__)
 TOPIC = "Alarm"
 #: Between two tries of an alarm that a platform did not answer.
 RETRY_S = 30.0
+#: A refused order is told to the site's own register for so long.
+REFUSAL_STANDS_US = 3600 * US_PER_S
 #: Answers that say "not now", or that the platform lost us: the alarm stays.
 _LATER = frozenset({401, 403, 404, 407, 408, 480, 481, 500, 503, 504})
 
@@ -60,6 +71,8 @@ class AlarmDesk:
         self._retry_s = retry_s
         self._watch = AlarmWatch()
         self._numbers = itertools.count(1)
+        #: Of platforms: the last order that was refused, and when; replaced whole.
+        self._refused: Mapping[str, tuple[str, int]] = {}
         self._desks = {
             name: _Desk(device=device, path=folder / f"alarms-{_file_name(name)}.json")
             for name, device in devices.items()
@@ -99,6 +112,28 @@ class AlarmDesk:
             if len(desk.book.waiting) != before or desk.book.is_changed:
                 desk.wake.set()
             self._metrics.alarms_waiting.labels(name).set(len(desk.book.waiting))
+
+    def order_refused(self, platform: str, code: str, name: str) -> None:
+        """A platform ordered what it may not: its own operators hear of it, ten minutes apart."""
+        desk = self._desks[platform]
+        if desk.book.happened(code, Condition.ORDER_REFUSED, name, self._clock.utc_us()):
+            desk.wake.set()
+        self._refused = {**self._refused, platform: (name, self._clock.monotonic_us())}
+
+    def faults(self) -> list[dict[str, str]]:
+        """What ``edge``'s register of alarms is told: platforms that lately ordered what they may
+        not. From any thread."""
+        now_us = self._clock.monotonic_us()
+        return [
+            {
+                "code": "platform_orders_refused",
+                "subject": platform,
+                "reason_zh": f"最近一次: {name}",
+                "reason_en": f"the last one: {name}",
+            }
+            for platform, (name, at_us) in self._refused.items()
+            if now_us - at_us < REFUSAL_STANDS_US
+        ]
 
     def reset(self, platform: str, order: ResetAlarm) -> int:
         """AlarmCmd ResetAlarm; how many conditions may be told again."""

@@ -8,7 +8,7 @@ its shell, so neither an outage of the platform nor a restart loses or repeats a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -27,6 +27,8 @@ REARM_US = 600 * US_PER_S
 WAITING_MAX = 1000
 DESCRIPTION_CHARACTERS_MAX = 120
 _STORAGE_OK = ("ok", "full")
+#: The defect of a picture that the standard has an AlarmType of its own for.
+COVERED = "covered"
 
 
 class Condition(StrEnum):
@@ -36,6 +38,9 @@ class Condition(StrEnum):
     STORAGE_FULL = "storage_full"
     RETENTION_AT_RISK = "retention_at_risk"
     RECORDER_STOPPED = "recorder_stopped"
+    PICTURE_COVERED = "picture_covered"
+    PICTURE_ABNORMAL = "picture_abnormal"
+    ORDER_REFUSED = "order_refused"  # happened, and is over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +48,14 @@ class _Terms:
     """How the standard names a condition: priority 1 is the highest of 4."""
 
     priority: int
-    method: int  # 2 device, 6 device fault, 7 other
+    method: int  # 2 device, 5 video, 6 device fault, 7 other
     type: int | None
     text: str
+    type_2016: int | None = None  # where the edition of 2016 has another one
 
 
-#: AlarmType of method 2: 1 video loss, 3 disk full; of method 6: 1 disk fault.
+#: AlarmType of method 2: 1 video loss, 3 disk full; of method 5: 11 picture abnormal, 13 covered
+#: (2022); of method 6: 1 disk fault.
 TERMS: Mapping[Condition, _Terms] = {
     Condition.VIDEO_LOST: _Terms(priority=2, method=2, type=1, text="视频丢失 video lost"),
     Condition.RECORDING_INTERRUPTED: _Terms(
@@ -61,6 +68,15 @@ TERMS: Mapping[Condition, _Terms] = {
     ),
     Condition.RECORDER_STOPPED: _Terms(
         priority=1, method=7, type=None, text="录像服务停止 recorder stopped"
+    ),
+    Condition.PICTURE_COVERED: _Terms(
+        priority=2, method=5, type=13, type_2016=11, text="画面遮挡 picture covered"
+    ),
+    Condition.PICTURE_ABNORMAL: _Terms(
+        priority=3, method=5, type=11, text="画面异常 picture abnormal"
+    ),
+    Condition.ORDER_REFUSED: _Terms(
+        priority=3, method=7, type=None, text="危险命令被拒绝 order refused"
     ),
 }
 
@@ -82,7 +98,7 @@ def standing(state: SiteState, cameras: Iterable[str]) -> list[Standing]:
     """
     if not state.is_running:
         return [Standing(camera="", condition=Condition.RECORDER_STOPPED)]
-    found = [one for camera in cameras if (one := _camera_standing(camera, state)) is not None]
+    found = [one for camera in cameras for one in _camera_standing(camera, state)]
     broken = [
         f"disk {number}: {volume.state}"
         for number, volume in enumerate(state.volumes, start=1)
@@ -100,17 +116,22 @@ def standing(state: SiteState, cameras: Iterable[str]) -> list[Standing]:
     return found
 
 
-def _camera_standing(camera: str, state: SiteState) -> Standing | None:
+def _camera_standing(camera: str, state: SiteState) -> Iterator[Standing]:
     known = state.cameras.get(camera)
     if known is None:
-        return None  # not in service
+        return  # not in service
     if known.presence is not Presence.ON:
-        return Standing(camera=camera, condition=Condition.VIDEO_LOST, detail=known.cause)
+        yield Standing(camera=camera, condition=Condition.VIDEO_LOST, detail=known.cause)
+        return
     if not known.is_recording:
-        return Standing(
-            camera=camera, condition=Condition.RECORDING_INTERRUPTED, detail=known.cause
-        )
-    return None
+        yield Standing(camera=camera, condition=Condition.RECORDING_INTERRUPTED, detail=known.cause)
+    covered = [code for code in known.defects if COVERED in code]
+    if covered:
+        yield Standing(camera=camera, condition=Condition.PICTURE_COVERED)
+    others = [code for code in known.defects if code not in covered]
+    if others:
+        detail = ", ".join(others)
+        yield Standing(camera=camera, condition=Condition.PICTURE_ABNORMAL, detail=detail)
 
 
 class AlarmWatch:
@@ -184,6 +205,16 @@ class AlarmBook:
                 del self._told[key]
                 self.is_changed = True
 
+    def happened(self, code: str, condition: Condition, detail: str, now_us: int) -> bool:
+        """Something that is over already; False where the platform heard of the like so recently
+        that it is not told."""
+        key = (code, condition)
+        if key in self._told:
+            return False
+        self._add(code, Standing(camera="", condition=condition, detail=detail), now_us)
+        self._told[key] = (now_us, now_us)
+        return True
+
     def reset(self, code: str, device_id: str, method: str, kind: str) -> int:
         """AlarmCmd ResetAlarm: conditions that last are told again; how many were reset."""
         found = [
@@ -191,7 +222,7 @@ class AlarmBook:
             for key in self._told
             if code in (key[0], device_id)
             and method in ("", str(TERMS[key[1]].method))
-            and kind in ("", str(TERMS[key[1]].type))
+            and kind in ("", str(TERMS[key[1]].type), str(TERMS[key[1]].type_2016))
         ]
         for key in found:
             del self._told[key]
@@ -272,6 +303,7 @@ def body(alarm: Alarm, device: Device, sn: str) -> bytes:
     terms = TERMS[alarm.condition]
     text = f"{terms.text} {alarm.detail}".strip()
     channel = device.channel(alarm.code)
+    kind = terms.type_2016 if terms.type_2016 and device.edition == "2016" else terms.type
     longitude = channel.longitude if channel is not None else device.longitude
     latitude = channel.latitude if channel is not None else device.latitude
     return Head(kind=Kind.NOTIFY, command="Alarm", sn=sn, device_id=alarm.code).body(
@@ -282,7 +314,7 @@ def body(alarm: Alarm, device: Device, sn: str) -> bytes:
         leaf("AlarmDescription", short(text, DESCRIPTION_CHARACTERS_MAX)),
         optional("Longitude", None if longitude is None else f"{longitude:.6f}"),
         optional("Latitude", None if latitude is None else f"{latitude:.6f}"),
-        None if terms.type is None else node("Info", leaf("AlarmType", terms.type)),
+        None if kind is None else node("Info", leaf("AlarmType", kind)),
     )
 
 

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 from config.schema import Settings
 from retention.clock import Clock
-from retention.model import GapCause
 from uplink.alarm_desk import AlarmDesk
-from uplink.device import SiteState
 from uplink.edge_state import EdgeState
 from uplink.footage import Footage
 from uplink.handlers import Handlers
@@ -23,6 +21,7 @@ from uplink.orders import Orders
 from uplink.ports import UserAgent
 from uplink.records import Records
 from uplink.session import Surroundings
+from uplink.shedding import is_strained
 from uplink.site import device_for
 from uplink.snapshots import Snapshots
 
@@ -102,7 +101,7 @@ async def answering(
             handlers.messages = handlers.subscriptions = messages
             handlers.observers.append(messages)
             handlers.media = media
-            tasks = [jobs.create_task(edge.run()), jobs.create_task(messages.serve())]
+            tasks = [jobs.create_task(edge.run(media.relieve)), jobs.create_task(messages.serve())]
             try:
                 yield Answers(messages=messages, media=media)
             finally:
@@ -113,8 +112,3 @@ async def answering(
     finally:
         footage.close()
         await asyncio.to_thread(records.close)
-
-
-def is_strained(state: SiteState) -> bool:
-    """Whether a camera's pictures pile up in front of the disks."""
-    return any(camera.cause == GapCause.DISK_SLOW.value for camera in state.cameras.values())

@@ -1,7 +1,7 @@
 """Changes of the Catalog, as a subscriber hears of them. Core.
 
-GB/T 28181-2022 clause 9.11 and annex N: ON, OFF, VLOST, ADD, DEL, UPDATE. The subscriber believes
-everything to be ON until told otherwise, so a new one hears at once of what is not.
+GB/T 28181-2022 clause 9.11 and annex N: ON, OFF, VLOST, DEFECT, ADD, DEL, UPDATE. The subscriber
+believes everything to be ON until told otherwise, so a new one hears at once of what is not.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from uplink.catalog import channel_item
-from uplink.device import Channel, Device, Edition, Presence, SiteState
+from uplink.device import CameraState, Channel, Device, Edition, Presence, SiteState
 from uplink.manscdp.charset import size
 from uplink.manscdp.instants import US_PER_S
 from uplink.manscdp.markup import Element, leaf, node, render
@@ -27,6 +27,7 @@ class Event(StrEnum):
     ON = "ON"
     OFF = "OFF"
     VLOST = "VLOST"
+    DEFECT = "DEFECT"  # there is a picture, and something is wrong with it
     ADD = "ADD"
     DEL = "DEL"
     UPDATE = "UPDATE"
@@ -44,8 +45,8 @@ class _Seen:
     """What a subscriber was told of a channel, and what it looks like since when."""
 
     channel: Channel
-    told: Presence
-    presence: Presence
+    told: Event
+    now: Event
     since_us: int
 
 
@@ -62,14 +63,14 @@ class CatalogWatch:
     def begin(self, device: Device, state: SiteState, now_us: int) -> list[Change]:
         """A new subscriber: everything that is not ON."""
         self._seen = {
-            one.gb_id: _Seen(one, presence, presence, now_us)
+            one.gb_id: _Seen(one, event, event, now_us)
             for one in device.channels
-            for presence in [state.camera(one.camera).presence]
+            for event in [_event(state.camera(one.camera))]
         }
         return [
-            Change(code=code, event=Event(seen.told.value))
+            Change(code=code, event=seen.told)
             for code, seen in self._seen.items()
-            if seen.told is not Presence.ON
+            if seen.told is not Event.ON
         ]
 
     def observe(self, device: Device, state: SiteState, now_us: int) -> list[Change]:
@@ -82,21 +83,28 @@ class CatalogWatch:
             del self._seen[code]
             changes.append(Change(code=code, event=Event.DEL))
         for code, channel in present.items():
-            presence = state.camera(channel.camera).presence
+            event = _event(state.camera(channel.camera))
             seen = self._seen.get(code)
             if seen is None:
-                self._seen[code] = _Seen(channel, presence, presence, now_us)
+                # the item that goes along says ON or OFF
+                told = Event.ON if event is Event.DEFECT else event
+                self._seen[code] = _Seen(channel, told, event, now_us)
                 changes.append(Change(code=code, event=Event.ADD, channel=channel))
                 continue
             if seen.channel != channel:
                 seen.channel = channel
                 changes.append(Change(code=code, event=Event.UPDATE, channel=channel))
-            if presence is not seen.presence:
-                seen.presence, seen.since_us = presence, now_us
-            if presence is not seen.told and now_us - seen.since_us >= self._settles_us:
-                seen.told = presence
-                changes.append(Change(code=code, event=Event(presence.value)))
+            if event is not seen.now:
+                seen.now, seen.since_us = event, now_us
+            if event is not seen.told and now_us - seen.since_us >= self._settles_us:
+                seen.told = event
+                changes.append(Change(code=code, event=event))
         return changes
+
+
+def _event(camera: CameraState) -> Event:
+    is_defect = camera.presence is Presence.ON and camera.defects
+    return Event.DEFECT if is_defect else Event(camera.presence.value)
 
 
 def bodies(

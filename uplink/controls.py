@@ -65,6 +65,9 @@ class Controls:
                     "target": message.device_id or device.device_id,
                 },
             )
+            is_known = device.channel(asked.code) is not None
+            code = asked.code if is_known else device.device_id
+            self._desk.order_refused(asked.platform, code, decision.name)
         said = note(
             f"control_{(decision.name or message.command).lower()}",
             _OUTCOMES.get(decision.verdict, "failed"),

@@ -27,6 +27,7 @@ from retention.audit import AuditLog
 from retention.audit_chain import Action
 from retention.clock import HostClock, SystemClock, boot_id
 from retention.endpoint import Endpoint, Health
+from retention.priority import Disk, give_way
 from uplink.agent import Agent
 from uplink.assembly import Answers, answering
 from uplink.desk import Desk, Surroundings
@@ -37,7 +38,7 @@ from uplink.line import AgentSettings
 from uplink.media_metrics import MediaMetrics
 from uplink.message_metrics import MessageMetrics
 from uplink.metrics import UplinkMetrics
-from uplink.ports import Bodies, Heartbeat, Sending
+from uplink.ports import AuditNote, Bodies, Heartbeat, Sending
 from uplink.registration import RegistrationSettings, Server
 from uplink.requests import Identity
 from uplink.resolver import Resolver
@@ -51,6 +52,8 @@ from uplink.transport import Place, SipSocket, SocketUnavailable
 log = logging.getLogger(__name__)
 
 US_PER_S = 1_000_000
+#: Behind recording, before what has all the time in the world.
+NICE = 5
 #: Settings that a running uplink cannot change.
 _FIXED = ("storage", "metrics")
 #: The reserved interface is looked at so often even if the kernel tells nothing.
@@ -71,6 +74,7 @@ def run_uplink(config_path: FilePath) -> None:
     logging_setup.set_up()
     with suppress(PermissionError):  # an installed box has it; edge may not have come up yet
         settings.storage.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    give_way(NICE, Disk.LAST)  # also under ``xueliang run``: serving never costs a recorded frame
     asyncio.run(Uplink(config_path, settings, SystemClock()).run())
 
 
@@ -405,6 +409,11 @@ class Uplink:
         station = self._stations.get(platform)
         return station is not None and station.desk.notify(topic, bodies)
 
+    def record(self, platform: str, note: AuditNote) -> None:
+        station = self._stations.get(platform)
+        if station is not None:
+            station.desk.record(note)
+
     def heartbeat(self, platform: str) -> Heartbeat:
         registration = self._stations[platform].desk.agent.registration
         return Heartbeat(
@@ -430,7 +439,12 @@ class Uplink:
             {"platform": name, "registered": False, "state": "refused", "trouble": why}
             for name, why in self._refused.items()
         ]
-        return {"platforms": platforms, "tasks": len(asyncio.all_tasks(self._loop))}
+        answers = self._answers
+        return {
+            "platforms": platforms,
+            "faults": [] if answers is None else answers.messages.faults(),
+            "tasks": len(asyncio.all_tasks(self._loop)),
+        }
 
     def _told_of(self, station: _Station) -> dict[str, Any]:
         told = station.desk.status()

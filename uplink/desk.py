@@ -156,6 +156,10 @@ class Desk:
         self._start(self._send_all(bodies, lambda body: self.send_notify(topic, body), None))
         return True
 
+    def record(self, note: AuditNote) -> None:
+        """What came of something that was answered long ago."""
+        self._note(note, 200)
+
     def set_heartbeat(self, keepalive_s: int | None, count: int | None) -> None:
         self.agent.set_heartbeat(self._now(), keepalive_s=keepalive_s, count=count)
         self._drain()

@@ -128,6 +128,8 @@ class CameraState:
     manufacturer: str = ""
     model: str = ""
     firmware: str = ""
+    #: What diagnosis found wrong with its picture, by its own words ("covered", "blurred").
+    defects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +149,8 @@ class SiteState:
     volumes: tuple[VolumeState, ...] = ()
     #: One sentence where footage younger than the floor may have to go; empty: no such danger.
     retention_risk: str = ""
+    #: How full the fullest buffer before the disks is, 0 to 1: at 1 pictures are lost.
+    pressure: float = 0.0
 
     def camera(self, camera: str) -> CameraState:
         return self.cameras.get(camera, _ABSENT)

@@ -11,6 +11,7 @@ import asyncio
 import http.client
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from config.address import Address
@@ -34,9 +35,11 @@ class EdgeState:
         self.is_known = False  # answered, or given up, at least once
         self._misses = 0
 
-    async def run(self) -> None:
+    async def run(self, after: Callable[[], None]) -> None:
+        """``after`` is called behind each question."""
         while True:
             await self.poll()
+            after()
             await asyncio.sleep(POLL_S)
 
     async def poll(self) -> None:
@@ -87,6 +90,7 @@ def site_state(document: Any) -> SiteState:
                 for one in document["volumes"]
             ),
             retention_risk=str(document["retention_risk"]),
+            pressure=float(document["pressure"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"/status has another shape: {error!r}") from error
@@ -104,4 +108,5 @@ def _camera(one: Any) -> CameraState:
         manufacturer=str(one["manufacturer"]),
         model=str(one["model"]),
         firmware=str(one["firmware"]),
+        defects=tuple(sorted(str(code) for code in one.get("defects", ()))),
     )

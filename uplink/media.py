@@ -10,14 +10,14 @@ import asyncio
 import itertools
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from config.errors import XueliangError
 from config.instants import BEIJING, format_instant
 from config.schema import Platform
 from retention.index.errors import IndexUnavailable
-from retention.model import US_PER_S
+from retention.model import US_PER_S, Span
 from uplink.device import Channel, Device, Presence, SiteState
 from uplink.manscdp.markup import leaf
 from uplink.manscdp.message import Head
@@ -30,6 +30,7 @@ from uplink.records import Records
 from uplink.rtp import RtpWriter
 from uplink.sdp import Kind, Offer, OfferUnfit, parse_offer, write_answer
 from uplink.session import Session, Surroundings
+from uplink.shedding import Held, first_to_end
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ LIVE_OF_CHANNEL_MAX = 8
 #: What a platform asks of a range without an end: as much as is kept.
 FOREVER_US = 366 * 86_400 * US_PER_S
 DOWNLOAD_SPEED_MAX = 32.0
+#: Of a playback's range so much tells its bit rate.
+RATE_WINDOW_US = 600 * US_PER_S
 
 
 @dataclass(slots=True)
@@ -50,6 +53,7 @@ class _Served:
     channel: Channel
     offer: Offer
     began_s: float
+    number: int
     session: Session | None = None
     task: asyncio.Task[None] | None = None
     is_sending: bool = False  # and counted
@@ -155,12 +159,29 @@ class Media:
         for served in list(self._served.values()):
             if devices[served.call.platform].channel(served.channel.gb_id) is not None:
                 continue
-            if served.session is not None:
-                served.call.bye()
-            else:
-                if served.task is not None:
-                    served.task.cancel()
-                self._give_up(served, 404, "the channel is not shown any more")
+            self._end(served, 404, "the channel is not shown any more")
+
+    def relieve(self) -> None:
+        """Recording comes first: where the disks do not keep up a call ends; to be called every
+        few seconds."""
+        held = [Held(one.call.id, one.offer.kind, one.number) for one in self._served.values()]
+        ending = first_to_end(held, self._state())
+        if ending is None:
+            return
+        served = self._served[ending]
+        self._around.metrics.failures.labels("shed").inc()
+        log.warning("call_shed", extra={"call": ending, "kind": served.offer.kind.value})
+        served.call.record(self._note("invite_shed", served, "recording comes first"))
+        self._end(served, 486, "recording comes first")
+
+    def _end(self, served: _Served, status: int, reason: str) -> None:
+        """BYE; where the INVITE is not answered yet, that answer."""
+        if served.session is not None:
+            served.call.bye()
+            return
+        if served.task is not None:
+            served.task.cancel()
+        self._give_up(served, status, reason)
 
     def close(self) -> None:
         """Stop sending; the user agent takes leave of the platforms."""
@@ -208,7 +229,7 @@ class Media:
         except NoPort as error:
             raise Refusal(486, str(error)) from error
         began_s = asyncio.get_running_loop().time()
-        return _Served(call, invite, port, channel, offer, began_s)
+        return _Served(call, invite, port, channel, offer, began_s, next(self._numbers))
 
     async def _begin(self, served: _Served) -> None:
         """What has to look at the store, or to bind."""
@@ -255,10 +276,22 @@ class Media:
         if not spans:
             raise Refusal(404, "nothing is recorded of the range")
         if offer.kind is Kind.PLAYBACK:
-            return Playback(start_us=start_us, end_us=end_us), None
+            scale_max = await self._scale_max(served, spans)
+            return Playback(start_us=start_us, end_us=end_us, scale_max=scale_max), None
         speed = min(offer.speed, DOWNLOAD_SPEED_MAX)
         size_bytes = await self._around.footage.size_bytes(camera, start_us, end_us)
         return Playback(start_us=start_us, end_us=end_us, download_speed=speed), size_bytes
+
+    async def _scale_max(self, served: _Served, spans: Sequence[Span]) -> float:
+        """How many times quicker than it was recorded the beginning of a range goes down the
+        platform's link."""
+        from_us = max(spans[0].start_us, served.offer.start_s * US_PER_S)
+        to_us = min(spans[0].end_us, from_us + RATE_WINDOW_US)
+        camera = served.channel.camera
+        size_bytes = await self._around.footage.size_bytes(camera, from_us, to_us)
+        bits_per_second = size_bytes * 8 * US_PER_S / max(1, to_us - from_us)
+        link = self._platforms[served.call.platform].link_mbps * 1e6
+        return link / max(1.0, bits_per_second)
 
     def _session(self, served: _Served, playback: Playback) -> Session:
         call, offer = served.call, served.offer

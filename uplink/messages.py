@@ -145,6 +145,10 @@ class Messages:
         """See :class:`uplink.ports.SubscriptionHandler`."""
         self._subscribers.end(platform, topic)
 
+    def faults(self) -> list[dict[str, str]]:
+        """For ``/status``: what the site's register of alarms should know. From any thread."""
+        return self._desk.faults()
+
     def registered(self, platform: str) -> None:
         """See :class:`uplink.ports.PlatformObserver`."""
         self._desk.registered(platform)

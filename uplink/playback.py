@@ -55,11 +55,13 @@ class Playback:
     Args:
         start_us, end_us: the range that was asked for; position 0 is ``start_us``.
         download_speed: None for a playback.
+        scale_max: the highest speed at which all pictures go down the link.
     """
 
     start_us: int
     end_us: int
     download_speed: float | None = None
+    scale_max: float = KEYS_ONLY_SCALE
     times: OutgoingTimes = field(default_factory=OutgoingTimes)
     scale: float = 1.0
     is_paused: bool = False
@@ -90,7 +92,8 @@ class Playback:
 
     @property
     def is_keys_only(self) -> bool:
-        return self.download_speed is None and self.scale >= KEYS_ONLY_SCALE
+        is_fast = self.scale >= KEYS_ONLY_SCALE or self.scale > max(1.0, self.scale_max)
+        return self.download_speed is None and is_fast
 
     @property
     def position_s(self) -> float:

@@ -161,6 +161,10 @@ class UserAgent(Protocol):
         """NOTIFYs in the platform's subscription to ``topic``; False where there is none."""
         ...
 
+    def record(self, platform: str, note: AuditNote) -> None:
+        """A line of the audit log about what was asked for earlier."""
+        ...
+
     def heartbeat(self, platform: str) -> Heartbeat: ...
 
     def set_heartbeat(

@@ -240,8 +240,9 @@ class Session:
             if wait_us <= 0:
                 break
             await self._wait_for_change(wait_us / US_PER_S)
-        await self._send(placed)
+        # before it leaves: what is ordered meanwhile is ordered behind this picture
         self._playback.sent(placed)
+        await self._send(placed)
         return True
 
     async def _wait_for_change(self, timeout_s: float | None) -> None:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from config.instants import format_instant
 from retention.clock import Clock
+from uplink.asked import note
 from uplink.commands import CameraOrder, Snapshot
 from uplink.device import Device
 from uplink.manscdp.markup import leaf, node
@@ -89,12 +90,21 @@ class Snapshots:
                 await asyncio.to_thread(_upload, order, name, picture, source)
             except (OrderFailed, OSError, http.client.HTTPException, ValueError) as error:
                 self._metrics.failures.labels("snapshot").inc()
-                log.warning(
-                    "snapshot_failed", extra={"camera": order.camera, "error": type(error).__name__}
-                )
+                why = type(error).__name__
+                log.warning("snapshot_failed", extra={"camera": order.camera, "error": why})
+                self._record(agent, device, order, "failed", f"{name} {why}")
             else:
                 sent.append(name)
+                host = urlsplit(order.url).hostname
+                said = f"{name} {len(picture)} bytes to {host}, session {order.session}"
+                self._record(agent, device, order, "done", said)
         await agent.send(device.platform, finished(device, order, sent, next(self._numbers)))
+
+    def _record(
+        self, agent: UserAgent, device: Device, order: Snapshot, outcome: str, detail: str
+    ) -> None:
+        """Each picture that left, or should have."""
+        agent.record(device.platform, note("snapshot_upload", outcome, detail, order.code))
 
     async def _picture(self, camera: str) -> bytes:
         told = await self._orders.ask(CameraOrder(camera=camera, verb="snapshot", arguments={}))

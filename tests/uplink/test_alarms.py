@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.uplink.bodies import DEVICE, DEVICE_2016, GATE, ON, STATE, T0, YARD, ask, judged
+from tests.uplink.bodies import (
+    DEVICE,
+    DEVICE_2016,
+    DEVICE_2022,
+    GATE,
+    ON,
+    STATE,
+    T0,
+    YARD,
+    ask,
+    judged,
+)
 from uplink import alarms
 from uplink.alarms import (
     LASTS_US,
@@ -50,6 +61,47 @@ def test_conditions_are_read_from_the_state() -> None:
     risky = replace(STATE, cameras=well, retention_risk="71 days")
     assert _conditions(risky) == [("", Condition.RETENTION_AT_RISK)]
     assert _conditions(SiteState()) == [("", Condition.RECORDER_STOPPED)]
+
+
+def test_defects_of_a_picture_are_video_alarms() -> None:
+    defects = ("picture_blurred", "picture_covered", "picture_striped")
+    state = replace(STATE, cameras={"gate": replace(ON, defects=defects), "yard": ON})
+    assert standing(state, CAMERAS) == [
+        Standing(camera="gate", condition=Condition.PICTURE_COVERED),
+        Standing(
+            camera="gate",
+            condition=Condition.PICTURE_ABNORMAL,
+            detail="picture_blurred, picture_striped",
+        ),
+    ]
+    book = AlarmBook()
+    book.observe(DEVICE_2022, [(one, T0) for one in standing(state, CAMERAS)], T0)
+    found = {
+        device.edition: [
+            (root.findtext("AlarmMethod"), root.findtext("Info/AlarmType"))
+            for one in book.waiting
+            for root in [judged(body(one, device, "1"))]
+        ]
+        for device in (DEVICE_2016, DEVICE_2022)
+    }
+    assert found == {"2016": [("5", "11"), ("5", "11")], "2022": [("5", "13"), ("5", "11")]}
+    assert book.reset(GATE, DEVICE, "5", "11") == 2
+
+
+def test_what_happened_is_told_once_in_a_while_and_alarms_nobody_for_long() -> None:
+    book = AlarmBook()
+    assert book.happened(DEVICE, Condition.ORDER_REFUSED, "StopRecord", T0)
+    assert not book.happened(DEVICE, Condition.ORDER_REFUSED, "TeleBoot", T0 + 1)
+    assert not book.is_alarming(DEVICE)
+    assert [one.detail for one in book.waiting] == ["StopRecord"]
+    root = judged(body(book.waiting[0], DEVICE_2016, "1"))
+    assert root.findtext("AlarmDescription") == "危险命令被拒绝 order refused StopRecord"
+    again = AlarmBook()
+    assert again.loads(book.dumps())
+    again.observe(DEVICE_2016, [], T0 + REARM_US - 1)
+    assert not again.happened(DEVICE, Condition.ORDER_REFUSED, "TeleBoot", T0 + REARM_US - 1)
+    again.observe(DEVICE_2016, [], T0 + REARM_US)
+    assert again.happened(DEVICE, Condition.ORDER_REFUSED, "TeleBoot", T0 + REARM_US)
 
 
 def test_what_does_not_last_is_no_alarm() -> None:

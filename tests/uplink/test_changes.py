@@ -44,6 +44,24 @@ def test_changes_are_told_once_they_have_settled() -> None:
     assert on == [Change(code=YARD, event=Event.ON)]
 
 
+def test_a_defect_is_told_as_one_and_its_end_as_on() -> None:
+    defect = replace(ALL_ON, cameras={"gate": replace(ON, defects=("blurred",)), "yard": ON})
+    lost = replace(BLIND, cameras={"gate": replace(BLIND.camera("gate"), defects=("blurred",))})
+    assert CatalogWatch().begin(DEVICE_2022, defect, 0) == [Change(code=GATE, event=Event.DEFECT)]
+    watch = CatalogWatch(settles_us=1)
+    watch.begin(DEVICE_2022, ALL_ON, 0)
+    told = []
+    for now, state in enumerate([defect, defect, defect, lost, lost, ALL_ON, ALL_ON, ALL_ON]):
+        told += [one.event for one in watch.observe(DEVICE_2022, state, now) if one.code == GATE]
+    assert told == [Event.DEFECT, Event.VLOST, Event.ON]
+    (body,) = bodies([Change(code=GATE, event=Event.DEFECT)], DEVICE_2022, defect, "2022", "1", 900)
+    assert judged(body).findtext("DeviceList/Item/Event") == "DEFECT"
+    late = CatalogWatch(settles_us=1)  # a channel that is new and has a defect: ADD, then DEFECT
+    late.begin(replace(DEVICE_2022, channels=DEVICE_2022.channels[1:]), defect, 0)
+    found = [one for now in range(3) for one in late.observe(DEVICE_2022, defect, now)]
+    assert [one.event for one in found] == [Event.ADD, Event.DEFECT]
+
+
 def test_new_gone_and_changed_channels() -> None:
     watch = CatalogWatch()
     watch.begin(replace(DEVICE_2016, channels=DEVICE_2016.channels[:1]), ALL_ON, 0)

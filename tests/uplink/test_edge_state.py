@@ -29,10 +29,12 @@ TOLD: dict[str, Any] = {
             "manufacturer": "Lab",
             "model": "IPC",
             "firmware": "1",
+            "defects": ["covered", "blurred"],
         }
     },
     "volumes": [{"name": "/a", "state": "ok", "capacity_bytes": 10, "free_bytes": 1}],
     "retention_risk": "",
+    "pressure": 0.125,
 }
 
 
@@ -56,6 +58,8 @@ def test_the_state_is_read_and_lost_only_after_some_misses() -> None:
     assert edge.state.camera("gate").presence is Presence.VLOST
     assert edge.state.camera("other").presence is Presence.OFF
     assert edge.state.volumes[0].capacity_bytes == 10
+    assert edge.state.camera("gate").defects == ("blurred", "covered")
+    assert edge.state.pressure == 0.125
     for _ in range(MISSES_MAX - 1):
         asyncio.run(edge.poll())
         assert edge.state.is_running
@@ -63,7 +67,7 @@ def test_the_state_is_read_and_lost_only_after_some_misses() -> None:
     assert edge.state == SiteState()
 
 
-@pytest.mark.parametrize("key", ["cameras", "volumes", "retention_risk"])
+@pytest.mark.parametrize("key", ["cameras", "volumes", "retention_risk", "pressure"])
 def test_another_shape_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match="another shape"):
         site_state({name: value for name, value in TOLD.items() if name != key})
@@ -76,7 +80,7 @@ _JSON = st.recursive(
 )
 
 
-@given(st.fixed_dictionaries({"cameras": _JSON, "volumes": _JSON, "retention_risk": _JSON}))
+@given(st.fixed_dictionaries(dict.fromkeys(TOLD, _JSON)))
 def test_any_document(document: Any) -> None:
     try:
         site_state(document)

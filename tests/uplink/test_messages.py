@@ -254,6 +254,19 @@ def test_destructive_orders_reach_nothing(tmp_path: Path) -> None:
             assert judged(answer).findtext("Result") == "ERROR"
             refused = one.metric("nvr_gb28181_commands_total", platform="city", verdict="refused")
             assert refused == 4
+            # alarmed: to the platform once for each device, to the site's own register
+            (fault,) = one.messages.faults()
+            assert (fault["code"], fault["subject"]) == ("platform_orders_refused", "city")
+            assert fault["reason_en"].endswith("OSDConfig")
+            sending = asyncio.create_task(one.desk.run(one.platform))
+            while len(one.platform.sent) < 2:
+                await asyncio.sleep(0.01)
+            sending.cancel()
+            told = [judged(sent) for sent in one.platform.sent]
+            assert [root.findtext("CmdType") for root in told] == ["Alarm", "Alarm"]
+            assert {root.findtext("DeviceID") for root in told} == {DEVICE, GATE}
+            one.clock.now_us += 3600 * US_PER_S
+            assert one.messages.faults() == []
         assert edge.asked == []
 
     run(body())
@@ -326,6 +339,11 @@ def test_snapshots_are_taken_sent_and_reported(
                 assert name.startswith(f"{GATE}02")
                 assert len(name) == 41
                 assert any(f'filename="{name}.jpg"'.encode() in form for form in taken)
+            told = [(one.action, one.target, one.outcome) for one in one.platform.recorded]
+            outcome = "done" if arrived else "failed"
+            assert told == [("snapshot_upload", GATE, outcome)] * 2
+            details = [one.detail for one in one.platform.recorded]
+            assert all(name in detail for name, detail in zip(names, details, strict=False))
 
     with picture_server(http_status, taken) as port:
         run(body(port))

@@ -147,6 +147,18 @@ def test_key_frames_alone_from_eight_times_on_and_back() -> None:
     assert sent[27].pts - sent[26].pts == 90_000 // 8
 
 
+def test_key_frames_alone_above_the_link_s_speed() -> None:
+    """Never at the recorded speed or below it."""
+    thin = playback(0, 6)
+    thin.scale_max = 3.0
+    sent = play(thin, Source(stream(6)), [(25, request(scale=2)), (50, request(scale=4))])
+    assert seconds_of(sent)[:50] == [round(n * 0.04, 3) for n in range(50)]
+    assert seconds_of(sent)[50:] == [2.0, 3.0, 4.0, 5.0]
+    thinner = playback(0, 3)
+    thinner.scale_max = 0.1
+    assert len(play(thinner, Source(stream(3)), [(5, request(scale=0.5))])) == 75
+
+
 def test_reverse_by_whole_groups_and_forward_again() -> None:
     script = [(60, request(scale=-1)), (95, request(scale=1))]
     sent = play(playback(0, 5), Source(stream(5)), script)

@@ -20,7 +20,7 @@ from uplink.device import Device, SiteState
 from uplink.message_metrics import MessageMetrics
 from uplink.messages import Messages
 from uplink.orders import SOCKET_NAME, OrderFailed, Orders
-from uplink.ports import Bodies, Heartbeat, Incoming, Sending
+from uplink.ports import AuditNote, Bodies, Heartbeat, Incoming, Sending
 from uplink.records import Records
 from uplink.snapshots import Snapshots
 
@@ -51,6 +51,7 @@ class Platform:
     notified: list[tuple[str, bytes]] = field(default_factory=list)
     heartbeats: list[tuple[int | None, int | None]] = field(default_factory=list)
     pulling: list[asyncio.Task[None]] = field(default_factory=list)
+    recorded: list[AuditNote] = field(default_factory=list)
 
     def is_registered(self, platform: str) -> bool:
         return self.is_here
@@ -77,6 +78,9 @@ class Platform:
 
         self.pulling.append(asyncio.get_running_loop().create_task(pull()))
         return True
+
+    def record(self, platform: str, note: AuditNote) -> None:
+        self.recorded.append(note)
 
     def heartbeat(self, platform: str) -> Heartbeat:
         return Heartbeat(register_s=3600, keepalive_s=60, count=3)
