@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from config.schema import Settings
 
 #: Told only as changed.
-WITHOUT_VALUE = frozenset({"username", "password_file"})
+WITHOUT_VALUE = frozenset({"username", "password_file", "webhook_token_file"})
 
 
 def changes(old: Settings, new: Settings) -> list[str]:

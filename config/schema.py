@@ -157,12 +157,21 @@ def _witness(value: Any) -> str:
     except ValueError:
         raise refusal("is no web address", example) from None
     if "@" in url.netloc:
-        raise refusal("holds credentials", "take them out: statements are public and signed")
+        raise refusal("holds credentials", "take them out")
     clean = len(text) <= URL_CHARS_MAX and text.isascii() and text.isprintable() and " " not in text
     if not clean or url.scheme not in ("http", "https") or not is_host(url.hostname or ""):
         raise refusal("is no web address", example)
     if port == 0 or url.fragment:
         raise refusal("is no address to send to", example)
+    return text
+
+
+def _webhook(value: Any) -> str:
+    text = _witness(value)
+    if "?" in text:
+        raise refusal(
+            "holds a query, which may be a secret", "put a token into a file: webhook_token_file"
+        )
     return text
 
 
@@ -220,6 +229,7 @@ Size = Annotated[int, PlainValidator(_size)]
 BufferSize = Annotated[int, PlainValidator(_buffer)]
 AbsolutePath = Annotated[Path, PlainValidator(_path)]
 RtspUrl = Annotated[str, PlainValidator(_rtsp)]
+WebhookUrl = Annotated[str, PlainValidator(_webhook)]
 WitnessUrl = Annotated[str, PlainValidator(_witness)]
 TimeZone = Annotated[str, PlainValidator(_timezone)]
 Bind = Annotated[Address, PlainValidator(_bind)]
@@ -428,6 +438,17 @@ class Metrics(_Table):
     bind: Bind = Address(host="127.0.0.1", port=9580)
 
 
+class Alarms(_Table):
+    """Who is told of alarms, beside the platforms."""
+
+    #: Gets a POST for each alarm and for its end; empty: nobody does.
+    webhook_url: WebhookUrl = ""
+    #: PEM; who its certificate is trusted by, if not the machine's own authorities.
+    webhook_ca_file: AbsolutePath | None = None
+    #: A file that holds the bearer token to show.
+    webhook_token_file: AbsolutePath | None = None
+
+
 class Settings(_Table):
     """Everything that the services are told. Field names are those of the TOML file."""
 
@@ -435,6 +456,7 @@ class Settings(_Table):
     storage: Storage
     retention: Retention = Retention()
     evidence: Evidence = Evidence()
+    alarms: Alarms = Alarms()
     camera: Annotated[tuple[Camera, ...], List] = ()
     platform: Annotated[tuple[Platform, ...], List] = ()
     console: Console = Console()

@@ -148,6 +148,25 @@ def status(config_path: Path, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--all", "with_ended", is_flag=True, help="those that ended lately, too")
+@config_option
+@json_option
+@_report_errors
+def alarms(with_ended: bool, config_path: Path, as_json: bool) -> None:
+    """告警 What is wrong now, since when, and what to do."""
+    from edge.alarms_command import alarms_document, render_alarms
+
+    settings = load(config_path)
+    document = alarms_document(settings, with_ended=with_ended)
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo(render_alarms(document))
+    if document["standing"]:
+        sys.exit(EXIT_FINDING)
+
+
+@main.command()
 @click.argument("camera")
 @click.option("--from", "from_text", required=True, help="ISO 8601; local time without offset")
 @click.option("--to", "to_text", required=True)

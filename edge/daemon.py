@@ -28,6 +28,9 @@ from config.errors import XueliangError
 from config.load import ConfigError, load
 from config.schema import Settings
 from edge import control, sweeping
+from edge.alarms.board import AlarmBoard
+from edge.alarms.codes import Code
+from edge.alarms.register import Fault
 from edge.auditing import (
     ANCHOR_S,
     Anchors,
@@ -44,6 +47,7 @@ from edge.holds import HoldDesk, figures
 from edge.host_time import ConfirmationRefused, HostTime
 from edge.lock import state_lock
 from edge.metrics import EdgeMetrics, Snapshot
+from edge.neighbours import faults_of_neighbours, free_of
 from edge.night_results import newest as newest_check
 from edge.nightly import LOOK_S, Nightly
 from edge.orders import SOCKET_NAME as ORDERS_NAME
@@ -77,6 +81,7 @@ SURVEY_S = 300
 RECONCILE_PAUSE_S = 0.2
 SMART_S = 900
 CLOCKS_S = 2
+NEIGHBOURS_S = 5
 #: Settings that a running edge cannot change.
 _FIXED = ("storage", "metrics")
 
@@ -112,6 +117,13 @@ class _Edge:
             "edge",
             self._clock,
             on_record=lambda action: self._metrics.audit_records.labels(action.value).inc(),
+        )
+        self.alarms = AlarmBoard(
+            settings.storage.state_dir,
+            settings=lambda: self._settings,
+            audit=self.audit,
+            registry=self._metrics.registry,
+            clock=self._clock,
         )
         self._cameras: Cameras | None = None
         self._sweeping: Sweeping | None = None
@@ -235,7 +247,15 @@ class _Edge:
             )
             stack.callback(cameras.close)  # after the pool is left
             await stack.enter_async_context(pool)
-            self._view = View(settings, cameras, pool, opened.volumes, self._clock, self._time)
+            self._view = View(
+                settings,
+                cameras,
+                pool,
+                opened.volumes,
+                self._clock,
+                self._time,
+                self.alarms.documents,
+            )
             endpoint = Endpoint(
                 settings.metrics.bind.host,
                 settings.metrics.bind.port,
@@ -249,6 +269,7 @@ class _Edge:
                 settings=lambda: self._settings,
                 metrics=self._metrics,
                 audit=self.audit,
+                alarms=self.alarms,
                 clock=self._clock,
             )
             sweep = Sweeping(
@@ -273,6 +294,7 @@ class _Edge:
             commands: dict[str, control.Command] = {
                 "ping": _ping,
                 "status": self._status,
+                "alarms": self._alarms,
                 "confirm_time": self._confirm_time,
                 "checkpoint": self._proof.checkpoint,
                 "exported": self._proof.exported,
@@ -294,6 +316,8 @@ class _Edge:
             self._metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
             gc.freeze()  # what stands now stays: no collection looks at it again
             log.info("edge_started", extra={"cameras": len(settings.camera)})
+            await asyncio.to_thread(self.alarms.start)
+            stack.callback(self.alarms.stop)
             self._proof.start()
             stack.callback(self._proof.stop)
             self._sweeping = sweep
@@ -308,6 +332,8 @@ class _Edge:
         self._time.look()
         for camera in cameras.in_service.values():
             camera.recorder.tick()
+        assert self._view is not None
+        self.alarms.tell("edge", [*self._view.faults(), *self._proof.faults()])
         opened.ledger.alive(self._clock.utc_us(), self._time.state())
         if self._reloading.is_set():
             self._reloading.clear()
@@ -326,7 +352,10 @@ class _Edge:
             self._metrics.reloads.labels("failed").inc()
             for problem in error.problems:
                 log.error("settings_refused", extra={"problem": problem.sentence()})
+            refused = Fault(code=Code.SETTINGS_REFUSED, reason_en=error.problems[0].sentence())
+            self.alarms.tell("settings", [refused])
             return
+        self.alarms.tell("settings", ())
         taken = {"storage"} if await self._take_volumes(opened, fresh) else set()
         for key in _FIXED:
             if key not in taken and getattr(fresh, key) != getattr(self._settings, key):
@@ -370,6 +399,8 @@ class _Edge:
         jobs.add_job(self._view.measure_rates, "interval", seconds=5)
         for slot in opened.volumes.slots:
             self._watch(jobs, opened, slot)
+        self.alarms.tell("settings", ())  # they were read at the start
+        jobs.add_job(self._look_around, "interval", seconds=NEIGHBOURS_S)
         jobs.add_job(self._look_at_clocks, "interval", seconds=CLOCKS_S)
         jobs.add_job(self._look_at_clocks)
         jobs.add_job(self._survey, "interval", seconds=SURVEY_S, args=[self._view])
@@ -393,6 +424,12 @@ class _Edge:
         jobs.add_job(self._verify_audit)
         jobs.start()
         return jobs
+
+    async def _look_around(self) -> None:
+        """What the box's other services find wrong, and what is left of the state folder's disk."""
+        settings = self._settings
+        self.alarms.tell("state folder", await asyncio.to_thread(free_of, settings))
+        self.alarms.tell("neighbours", await asyncio.to_thread(faults_of_neighbours, settings))
 
     async def _check_nightly(self) -> None:
         assert self._view is not None
@@ -522,6 +559,9 @@ class _Edge:
     async def _status(self, _arguments: dict[str, Any]) -> Any:
         assert self._view is not None
         return self._view.status()
+
+    async def _alarms(self, _arguments: dict[str, Any]) -> Any:
+        return {"standing": self.alarms.documents(), "ended": self.alarms.ended()}
 
     async def _confirm_time(self, arguments: dict[str, Any]) -> Any:
         """An administrator confirms the clock's time (``utc_us``, as it was shown), by name."""

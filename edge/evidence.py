@@ -18,12 +18,13 @@ from config.instants import format_instant, parse_instant, zone_named
 from config.schema import Settings
 from edge import control
 from edge.auditing import on_record
-from edge.status import CAUSES_ZH, UnknownCamera, index_path, open_store
+from edge.status import UnknownCamera, index_path, open_store
 from retention.audit import AuditUnavailable, os_actor
 from retention.audit_chain import Action
 from retention.clock import SystemClock
 from retention.export import Exported, ExportFailed, Order, plan_export, write_export
 from retention.export_verifier import Report, statements_in, verify_export
+from retention.gap_names import CAUSES_ZH
 from retention.journal import key_id
 from retention.keys import KEY_NAME, KeyUnusable, signing_key
 from retention.read import is_edge_running

@@ -46,6 +46,7 @@ class CameraSnapshot:
     key_frame_interval_us: int | None
     clock_offset_us: int | None
     format: MediaFormat | None
+    is_dropping: bool = False  # its buffer is full
     vendor: str = ""
     model: str = ""
     firmware: str = ""

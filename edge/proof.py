@@ -11,6 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from config.schema import Settings
+from edge.alarms.board import AlarmBoard
+from edge.alarms.codes import Code as AlarmCode
+from edge.alarms.register import Fault
 from edge.metrics import EXPORT_RESULTS, EdgeMetrics
 from edge.scrubbing import Scrubbing
 from edge.witness import Witness
@@ -47,12 +50,14 @@ class Proof:
         settings: Callable[[], Settings],
         metrics: EdgeMetrics,
         audit: AuditLog,
+        alarms: AlarmBoard,
         clock: Clock,
     ) -> None:
         self._index_path = opened.index.path
         self._settings = settings
         self._metrics = metrics
         self._audit = audit
+        self._alarms = alarms
         self._clock = clock
         self.checkpoints = Checkpoints(opened.index, opened.ledger, opened.is_final)
         self._key = signing_key(self._index_path.parent)
@@ -75,6 +80,10 @@ class Proof:
     def stop(self) -> None:
         self._scrubbing.stop()
         self._witness.stop()
+
+    def faults(self) -> list[Fault]:
+        """What is wrong now, for the register of alarms."""
+        return [Fault(code=AlarmCode.WITNESS_SILENT)] if self._witness.is_failing else []
 
     # Checkpoints and witness -------------------------------------------------------------------
 
@@ -129,6 +138,14 @@ class Proof:
         if one.result is ScrubResult.OK:
             return
         faults = "; ".join(one.faults[:FAULTS_MAX])
+        self._alarms.happened(
+            Fault(
+                code=AlarmCode.FOOTAGE_DAMAGED,
+                subject=one.camera,
+                reason_zh=f"第 {one.number} 段 {one.result.value}",
+                reason_en=f"segment {one.number} {one.result.value}",
+            )
+        )
         log.error(
             "segment_not_as_stored",
             extra={

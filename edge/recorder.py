@@ -164,7 +164,7 @@ class CameraRecorder:
         self._unwritten: dict[int, _Unwritten] = {}
         self._template: SegmentHeader | None = None  # of the segment in hand
         self._number: int | None = None  # the segment in hand, once it has a file
-        self._is_dropping = False
+        self.is_dropping = False
         self._last_media_us: int | None = None  # monotonic
 
     # What the camera sends -------------------------------------------------------------------
@@ -271,12 +271,12 @@ class CameraRecorder:
         size_bytes = fragment.size_bytes
         self._last_taken = fragment.units[-1]
         if self.buffered_bytes + size_bytes > self._buffer_bytes:
-            self._is_dropping = True
+            self.is_dropping = True
             if self._number is not None:
                 self._seal(EndReason.DROPPED)
         elif fragment.is_key:
-            self._is_dropping = False
-        if self._is_dropping:
+            self.is_dropping = False
+        if self.is_dropping:
             self._drop(fragment)
             return
         self._tell(self._gaps.recorded(fragment.start_us, fragment.end_us, GapCause.STREAM_DAMAGED))

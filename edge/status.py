@@ -23,10 +23,12 @@ from config.errors import XueliangError
 from config.instants import format_instant, parse_instant, zone_named
 from config.schema import Settings
 from edge import control
+from edge.alarms.lines import alarm_line, for_people
 from edge.night_results import newest as newest_check
 from edge.night_results import summary_line
 from retention.clock import SystemClock
 from retention.completeness import Completeness, DayState
+from retention.gap_names import CAUSES_ZH
 from retention.model import US_PER_S, GapCause, MarkerKind
 from retention.read import Store
 
@@ -37,26 +39,6 @@ WINDOWS = {"24h": "1d", "7d": "7d", "90d": "90d"}
 
 #: A loopback answer that takes longer is none.
 UPLINK_TIMEOUT_S = 2.0
-
-CAUSES_ZH = {
-    GapCause.CAMERA_OFFLINE: "摄像机离线",
-    GapCause.CAMERA_AUTH: "摄像机密码错误",
-    GapCause.CAMERA_REFUSED: "摄像机拒绝连接",
-    GapCause.NETWORK: "网络不通",
-    GapCause.STREAM_DAMAGED: "码流损坏",
-    GapCause.DISK_FULL: "磁盘已满",
-    GapCause.DISK_FAILED: "磁盘故障",
-    GapCause.DISK_SLOW: "磁盘过慢",
-    GapCause.SERVICE_STOPPED: "服务停止",
-    GapCause.SERVICE_CRASHED: "服务异常退出",
-    GapCause.POWER_LOST: "断电",
-    GapCause.CLOCK_STEPPED: "时钟跳变",
-    GapCause.CONFIG: "设置变更",
-    GapCause.EXPIRED: "到期删除",
-    GapCause.OVERWRITTEN: "空间不足覆盖",
-    GapCause.FOOTAGE_LOST: "录像丢失",
-    GapCause.UNKNOWN: "原因不明",
-}
 
 
 class UnknownCamera(XueliangError):
@@ -83,6 +65,7 @@ class _Live:
     volumes: list[Any]
     time: dict[str, Any] | None = None
     retention: dict[str, Any] | None = None
+    alarms: list[dict[str, Any]] | None = None
 
 
 def _live(settings: Settings) -> _Live:
@@ -91,7 +74,12 @@ def _live(settings: Settings) -> _Live:
     except control.ControlUnavailable:
         return _Live(False, {}, [])
     return _Live(
-        True, answer["cameras"], answer["volumes"], answer["time"], answer.get("retention")
+        True,
+        answer["cameras"],
+        answer["volumes"],
+        answer["time"],
+        answer.get("retention"),
+        answer.get("alarms"),
     )
 
 
@@ -132,6 +120,7 @@ def status_document(settings: Settings) -> dict[str, Any]:
         "edge": {"running": live.is_running},
         "time": None if live.time is None else time_document(live.time, zone),
         "cameras": cameras,
+        "alarms": [for_people(one, zone) for one in live.alarms or ()],
         "retention": live.retention,
         "volumes": volumes,
         "self_check": newest_check(settings.storage.state_dir),
@@ -279,6 +268,8 @@ def render(document: dict[str, Any]) -> str:
     ]
     if troubles:
         lines += ["", *troubles]
+    if document["alarms"]:
+        lines += ["", "告警 alarms:", *(f"  {alarm_line(one)}" for one in document["alarms"])]
     if document["retention"] is not None:
         lines += ["", *_retention_lines(document)]
     if document["platforms"]:

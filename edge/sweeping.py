@@ -157,7 +157,6 @@ class Sweeping:
         self._sweep = Sweep(opened.index, opened.ledger, self._disks, checkpoints, self, clock)
         self._reader = _SharedReader(opened.index.path)
         self._bytes_per_s = 0.0
-        self._told = ""
 
     # Jobs ------------------------------------------------------------------------------------
 
@@ -224,12 +223,6 @@ class Sweeping:
         names = ("standings", "ahead", "plan", "is_time_trusted")
         known = {name: getattr(old, name) for name in names}
         self.figures = RetentionFigures(**{**known, **changed, "under_way": self._sweep.under_way})
-        risk = self.figures.risk()
-        if risk != self._told:
-            self._told = risk
-            log.log(
-                logging.ERROR if risk else logging.INFO, "retention_at_risk", extra={"risk": risk}
-            )
 
     def _disks(self) -> list[Disk]:
         volumes, reserve_bytes = self._opened.volumes, self._settings().storage.reserve_bytes

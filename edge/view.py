@@ -6,14 +6,17 @@ changes none, and never touches a disk or the index: what these know is gathered
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from config.instants import parse_instant
 from config.schema import Settings
+from edge.alarms.register import Fault
 from edge.camera.pool import CameraPool
 from edge.camera.session import State
 from edge.cameras import CameraInService, Cameras
+from edge.faults import present
 from edge.holds import HeldFigures
 from edge.host_time import HostTime
 from edge.metrics import CameraSnapshot, SelfCheckSnapshot, Snapshot, VolumeSnapshot
@@ -57,8 +60,10 @@ class View:
         volumes: VolumeSet,
         clock: Clock,
         time: HostTime,
+        alarms: Callable[[], list[dict[str, Any]]] = list,
     ) -> None:
         self.settings = settings
+        self._alarms = alarms
         self._time = time
         self.survey = Survey()
         self._cameras = cameras
@@ -122,6 +127,7 @@ class View:
         return {
             "time": self._time.status(),
             "retention": figures_document(self.survey.retention),
+            "alarms": self._alarms(),
             "cameras": {
                 camera.id: self._camera_status(camera)
                 for camera in self._cameras.in_service.values()
@@ -166,11 +172,16 @@ class View:
             ],
             "retention_risk": self.survey.retention.risk(),
             "pressure": self._pressure(),
+            "alarms": self._alarms(),
         }
 
     def _pressure(self) -> float:
         used = (one.recorder.buffered_bytes for one in list(self._cameras.in_service.values()))
         return round(min(1.0, max(used, default=0) / self.settings.storage.buffer_bytes), 3)
+
+    def faults(self) -> list[Fault]:
+        """What edge finds wrong with what it does itself."""
+        return present(self.snapshot(), self.told(), self.survey.retention)
 
     def measure_rates(self) -> None:
         """To be called every few seconds: bit rate since the last call."""
@@ -256,6 +267,7 @@ class View:
             key_frame_interval_us=recorder.key_frame_interval_us,
             clock_offset_us=recorder.clock_offset_us,
             format=recorder.format,
+            is_dropping=recorder.is_dropping,
             vendor="" if told is None else told.manufacturer,
             model="" if told is None else told.model,
             firmware="" if told is None else told.firmware,

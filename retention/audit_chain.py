@@ -58,6 +58,7 @@ class Action(StrEnum):
     HOLD_RELEASE = "hold_release"  # the first of two persons asked, or it was released
     HOLD_EXPIRED = "hold_expired"
     SELF_CHECK = "self_check"
+    ALARM = "alarm"  # something is wrong (begun), and is not any more (done)
     PLATFORM_STATE = "platform_state"  # registered, offline
     PLATFORM_QUERY = "platform_query"
     PLATFORM_COMMAND = "platform_command"

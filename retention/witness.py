@@ -12,11 +12,7 @@ Statements wait as files, the oldest first, so that an outage or a restart loses
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -50,45 +46,3 @@ def statement(
         "key": key.public_key().public_bytes_raw().hex(),
     }
     return {**document, "signature": key.sign(canonical(document)).hex()}
-
-
-class Waiting:
-    """Statements that the witness has not got, as files ``<number>.json``.
-
-    Every method raises :class:`OSError`.
-    """
-
-    def __init__(self, state_dir: Path) -> None:
-        self._folder = state_dir / FOLDER
-
-    def add(self, document: Mapping[str, Any]) -> int:
-        """Keep one more; how many old ones had to go for it."""
-        self._folder.mkdir(mode=0o750, exist_ok=True)
-        names = self._names()
-        number = int(names[-1][: -len(".json")]) + 1 if names else 1
-        beside = self._folder / "next.new"
-        with beside.open("wb") as file:
-            file.write(json.dumps(document, sort_keys=True).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(beside, self._folder / f"{number:012}.json")
-        lost = names[: max(0, len(names) + 1 - WAITING_MAX)]
-        for name in lost:
-            (self._folder / name).unlink()
-        return len(lost)
-
-    def oldest(self) -> tuple[str, bytes] | None:
-        """Name and content of the one to be told next."""
-        names = self._names()
-        return (names[0], (self._folder / names[0]).read_bytes()) if names else None
-
-    def told(self, name: str) -> None:
-        """The witness has it."""
-        (self._folder / name).unlink(missing_ok=True)
-
-    def _names(self) -> list[str]:
-        try:
-            found = os.listdir(self._folder)
-        except FileNotFoundError:
-            return []
-        return sorted(name for name in found if name.endswith(".json"))

@@ -84,7 +84,7 @@ REMOVERS = {
     "retention/reindex.py": "an index, set aside",
     "retention/export.py": "an export half made",
     "retention/scrub.py": "its own progress",
-    "retention/witness.py": "what the witness is told",
+    "retention/waiting.py": "what the witness and the webhook were told",
 }
 
 

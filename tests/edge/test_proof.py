@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from config.schema import Settings
+from edge.alarms.board import AlarmBoard
 from edge.metrics import EdgeMetrics
 from edge.proof import Proof
 from retention.audit import AuditLog
@@ -44,8 +45,20 @@ def _proof(site: Site, url: str = "") -> Iterator[tuple[Proof, EdgeMetrics, Open
     metrics = EdgeMetrics(_nothing)
     opened = site.open(("gate", "hall"), "boot-9")
     with AuditLog(site.index_path.parent, "edge", site.clock) as audit:
+        alarms = AlarmBoard(
+            site.index_path.parent,
+            settings=lambda: settings,
+            audit=audit,
+            registry=metrics.registry,
+            clock=site.clock,
+        )
         proof = Proof(
-            opened, settings=lambda: settings, metrics=metrics, audit=audit, clock=site.clock
+            opened,
+            settings=lambda: settings,
+            metrics=metrics,
+            audit=audit,
+            alarms=alarms,
+            clock=site.clock,
         )
         proof.start()
         try:

@@ -16,12 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from config.schema import Evidence
-from edge.witness import Witness, WitnessUnreachable, post
-from retention import witness
+from edge.messenger import Receiver, Unreachable, post
+from edge.witness import Witness
 from retention.export_verifier import is_statement
 from retention.index.read import Index
 from retention.keys import signing_key
-from retention.witness import Waiting, statement
+from retention.waiting import Waiting
+from retention.witness import FOLDER, WAITING_MAX, statement
 from tests.retention.evidence import make_store
 from tests.retention.writing import wait_until
 from tests.support.box import free_port
@@ -86,7 +87,7 @@ def test_statements_arrive_in_order(tmp_path: Path) -> None:
         assert _names(server) == [0, 1, 2, 3, 4]
         assert set(server.paths) == {"/heads?site=3"}
     assert counts == ["ok"] * 5
-    assert Waiting(tmp_path).oldest() is None
+    assert Waiting(tmp_path / FOLDER, WAITING_MAX).oldest() is None
 
 
 def test_an_outage_and_a_restart_lose_nothing_and_hold_nobody_up(tmp_path: Path) -> None:
@@ -118,14 +119,14 @@ def test_it_comes_back_by_itself(tmp_path: Path) -> None:
 def test_what_waits_is_bounded_and_the_oldest_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(witness, "WAITING_MAX", 3)
+    monkeypatch.setattr("edge.witness.WAITING_MAX", 3)
     counts: list[str] = []
     port = free_port()
     with _witness(tmp_path, f"http://127.0.0.1:{port}/", counts, retry_s=60) as one:
         for number in range(5):
             one.tell({"number": number})
     assert counts.count("lost") == 2
-    oldest = Waiting(tmp_path).oldest()
+    oldest = Waiting(tmp_path / FOLDER, WAITING_MAX).oldest()
     assert oldest is not None
     assert json.loads(oldest[1]) == {"number": 2}
 
@@ -139,15 +140,15 @@ def test_without_a_witness_nothing_is_kept(tmp_path: Path) -> None:
 def test_a_server_that_never_answers_costs_only_its_own_thread(tmp_path: Path) -> None:
     with witness_server() as server:
         server.hangs = True
-        with pytest.raises(WitnessUnreachable, match="does not answer"):
-            post(f"http://127.0.0.1:{server.server_port}/", None, b"{}", timeout_s=0.2)
+        with pytest.raises(Unreachable, match="does not answer"):
+            post(Receiver(url=f"http://127.0.0.1:{server.server_port}/"), b"{}", timeout_s=0.2)
 
 
 def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
     with witness_server() as other, witness_server() as server:
         server.status, server.location = 307, f"http://127.0.0.1:{other.server_port}/"
-        with pytest.raises(WitnessUnreachable, match="answers 307"):
-            post(f"http://127.0.0.1:{server.server_port}/", None, b"{}")
+        with pytest.raises(Unreachable, match="answers 307"):
+            post(Receiver(url=f"http://127.0.0.1:{server.server_port}/"), b"{}")
         assert other.bodies == []
 
 
@@ -155,13 +156,13 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> Non
     both, alone = _certificate(tmp_path)
     with witness_server(certificate=both) as server:
         url = f"https://127.0.0.1:{server.server_port}/"
-        with pytest.raises(WitnessUnreachable, match="certificate verify failed"):
-            post(url, None, b'{"number": 1}')
+        with pytest.raises(Unreachable, match="certificate verify failed"):
+            post(Receiver(url=url), b'{"number": 1}')
         assert server.bodies == []
-        post(url, alone, b'{"number": 1}')
+        post(Receiver(url=url, ca_file=alone), b'{"number": 1}')
         assert _names(server) == [1]
-        with pytest.raises(WitnessUnreachable, match="(?i)mismatch|not valid for"):
-            post(f"https://localhost:{server.server_port}/", alone, b"{}")
+        with pytest.raises(Unreachable, match="(?i)mismatch|not valid for"):
+            post(Receiver(url=f"https://localhost:{server.server_port}/", ca_file=alone), b"{}")
 
 
 def test_a_statement_says_where_journal_and_chains_end(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ class WitnessServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.bodies: list[bytes] = []
         self.paths: list[str] = []
+        self.authorizations: list[str | None] = []
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -32,6 +33,7 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(5)
             return
         if self.server.status < 300:
+            self.server.authorizations.append(self.headers["Authorization"])
             self.server.bodies.append(body)
         self.server.paths.append(self.path)
         self.send_response(self.server.status)

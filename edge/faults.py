@@ -1,0 +1,144 @@
+"""What the running ``edge`` finds wrong with what it does itself. Shell, without I/O.
+
+From the values that metrics and status are made of; the register (:mod:`edge.alarms`) decides what
+has lasted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from edge.alarms.codes import Code
+from edge.alarms.register import Fault
+from edge.metrics import Snapshot, VolumeSnapshot
+from edge.sweeping import RetentionFigures
+from retention.gap_names import CAUSES_ZH
+from retention.model import US_PER_S, GapCause
+from retention.standing import State
+from retention.trusted_time import SENTENCES, Source
+
+#: domain.md, product targets: the alarm of a camera's clock.
+CLOCK_OFF_S = 1.0
+HOT_C = 60
+_STORAGE_OK = ("ok", "full")
+
+
+def present(
+    snapshot: Snapshot,
+    told: Mapping[str, Any],
+    retention: RetentionFigures,
+) -> list[Fault]:
+    """Every fault at present.
+
+    Args:
+        told: the ``cameras`` and ``volumes`` of edge's ``/status``.
+    """
+    return [
+        *_cameras(told["cameras"]),
+        *_cameras_measured(snapshot),
+        *_volumes(snapshot.volumes),
+        *_retention(retention),
+        *_time(snapshot),
+        *_proof(snapshot),
+    ]
+
+
+def _cameras(cameras: Mapping[str, Any]) -> Iterator[Fault]:
+    for camera, one in cameras.items():
+        if one["presence"] == "ON" and one["recording"]:
+            continue
+        is_lost = one["presence"] != "ON"
+        cause = one["cause"]
+        yield Fault(
+            code=Code.VIDEO_LOST if is_lost else Code.RECORDING_INTERRUPTED,
+            subject=camera,
+            reason_zh=CAUSES_ZH[GapCause(cause)] if cause else "",
+            reason_en=cause,
+        )
+
+
+def _cameras_measured(snapshot: Snapshot) -> Iterator[Fault]:
+    for camera in snapshot.cameras:
+        if camera.is_dropping:
+            yield Fault(code=Code.FRAMES_DROPPED, subject=camera.camera)
+        offset_us = camera.clock_offset_us
+        if offset_us is None or abs(offset_us) <= CLOCK_OFF_S * US_PER_S:
+            continue
+        seconds = abs(offset_us) / US_PER_S
+        yield Fault(
+            code=Code.CAMERA_CLOCK_OFF,
+            subject=camera.camera,
+            reason_zh=f"{'快' if offset_us > 0 else '慢'} {seconds:.1f} 秒",
+            reason_en=f"{seconds:.1f} s {'ahead' if offset_us > 0 else 'behind'}",
+        )
+
+
+def _volumes(volumes: tuple[VolumeSnapshot, ...]) -> Iterator[Fault]:
+    for volume in volumes:
+        if volume.state not in _STORAGE_OK:
+            yield Fault(
+                code=Code.STORAGE_FAILED,
+                subject=volume.volume,
+                reason_zh=_STATES_ZH.get(volume.state, ""),
+                reason_en=volume.state,
+            )
+        bad = {number: raw for number, raw in volume.smart.attributes.items() if raw > 0}
+        if bad:
+            text = ", ".join(f"{number}={raw}" for number, raw in sorted(bad.items()))
+            yield Fault(
+                code=Code.DISK_FAILING,
+                subject=volume.volume,
+                reason_zh=f"SMART 属性 {text}",
+                reason_en=f"SMART attributes {text}",
+            )
+        heat_c = volume.smart.temperature_c
+        if heat_c is not None and heat_c >= HOT_C:
+            yield Fault(
+                code=Code.DISK_HOT,
+                subject=volume.volume,
+                reason_zh=f"{heat_c} 摄氏度",
+                reason_en=f"{heat_c} degrees Celsius",
+            )
+    if volumes and all(volume.state == "full" for volume in volumes):
+        yield Fault(code=Code.STORAGE_FULL)
+
+
+_STATES_ZH = {
+    "readonly": "只读",
+    "missing": "不在位",
+    "wrong_id": "不是原来的盘",
+    "failed": "无应答或出错",
+}
+
+
+def _retention(figures: RetentionFigures) -> Iterator[Fault]:
+    risk = figures.risk()
+    if risk:
+        yield Fault(code=Code.RETENTION_AT_RISK, reason_zh=risk)
+    for camera, one in figures.standings.items():
+        if one.state is State.BREACHED:
+            yield Fault(code=Code.RETENTION_BREACHED, subject=camera)
+
+
+def _time(snapshot: Snapshot) -> Iterator[Fault]:
+    if snapshot.time is None:
+        return
+    if not snapshot.time.is_trusted:
+        reason_zh, reason_en = SENTENCES[snapshot.time.code]
+        yield Fault(code=Code.TIME_UNTRUSTED, reason_zh=reason_zh, reason_en=reason_en)
+    if Source.NTP not in snapshot.time.offsets_us:
+        yield Fault(code=Code.CLOCK_UNSYNCHRONIZED)
+
+
+def _proof(snapshot: Snapshot) -> Iterator[Fault]:
+    if snapshot.is_audit_sound is False:
+        yield Fault(code=Code.AUDIT_BROKEN)
+    if snapshot.self_check is not None and not snapshot.self_check.is_passed:
+        counts = {
+            name: count
+            for name, count in snapshot.self_check.results.items()
+            if count and name not in ("complete", "played")
+        }
+        text = ", ".join(f"{name} {count}" for name, count in counts.items())
+        yield Fault(code=Code.SELF_CHECK_FAILED, reason_zh=text, reason_en=text)
