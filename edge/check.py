@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,16 +16,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from config.schema import Camera, Platform, Settings
-from edge import control
+from config.units import format_bytes
+from edge import bounded, control, volume_looks
+from edge.planning import plan_document
+from edge.volume_looks import VolumeLook
 from retention.clock import is_clock_synchronized
-from retention.stamp import is_blank
-from retention.volume import Volume
-from retention.volume_errors import VolumeError
 
 CONNECT_TIMEOUT_S = 3.0
-#: What a camera is taken to send where nothing was measured yet.
-ASSUMED_BITS_PER_S = 4_000_000
-DAY_S = 86_400
 
 
 class Severity(StrEnum):
@@ -54,12 +51,19 @@ class Finding:
 
 def check_machine(settings: Settings) -> list[Finding]:
     """Every finding, good ones too, in the order in which a person would mend them."""
+    state_dir = settings.storage.state_dir
+    volumes = settings.storage.volumes
+    asked = [("edge.check:look_at_state_dir", str(state_dir)), *volume_looks.questions(volumes)]
+    state, *answers = bounded.ask(asked)
+    is_there = state is not None  # else nobody asks for what stands in it
+    looks = volume_looks.looks_of(volumes, answers)
     return [
-        *_check_state_dir(settings.storage.state_dir),
-        *_check_volumes(settings),
+        *([Finding(**one) for one in state] if is_there else [_silent_state_dir(state_dir)]),
+        *_check_volumes(settings, looks),
+        _check_capacity(settings, looks, reads_index=is_there),
         _check_clock(),
-        *_check_trusted_time(settings),
-        *_check_metrics_port(settings),
+        *(_check_trusted_time(settings) if is_there else ()),
+        *(_check_metrics_port(settings) if is_there else ()),
         *(_check_reserved(platform) for platform in settings.platform),
         *(_check_camera(camera) for camera in settings.camera if camera.enabled),
     ]
@@ -75,6 +79,19 @@ def _warning(thing: str, sentence: str, mend: str) -> Finding:
 
 def _bad(thing: str, sentence: str, mend: str) -> Finding:
     return Finding(severity=Severity.BAD, thing=thing, sentence=sentence, mend=mend)
+
+
+def look_at_state_dir(text: str) -> list[dict[str, Any]]:
+    """In a child (edge.bounded): its disk may hang."""
+    return [one.as_json() for one in _check_state_dir(Path(text))]
+
+
+def _silent_state_dir(path: Path) -> Finding:
+    return _bad(
+        f"state_dir {path}",
+        f"does not answer within {bounded.LOOK_S:g} s",
+        "look at the disk that it is on and the kernel's log (dmesg)",
+    )
 
 
 def _check_state_dir(path: Path) -> Iterator[Finding]:
@@ -93,63 +110,52 @@ def _check_state_dir(path: Path) -> Iterator[Finding]:
         yield _good(thing, "is writable by this user alone")
 
 
-def _check_volumes(settings: Settings) -> Iterator[Finding]:
-    storage = settings.storage
-    capacity_bytes = 0
-    for path in storage.volumes:
-        thing = f"volume {path}"
-        if not path.is_dir():
-            yield _bad(thing, "is no directory", "mount the disk there")
+def _check_volumes(settings: Settings, looks: Sequence[VolumeLook]) -> Iterator[Finding]:
+    reserve_bytes = settings.storage.reserve_bytes
+    for one in looks:
+        thing = f"volume {one.path}"
+        if one.trouble:
+            yield _bad(thing, one.trouble, one.mend)
             continue
-        if not os.access(path, os.W_OK | os.X_OK):
-            yield _bad(
-                thing, "is not writable by this user", f"chown it to the user of edge: {path}"
-            )
-            continue
-        try:
-            if is_blank(path):
-                yield _good(thing, "is empty; it gets its stamp at the first start")
-                figures = os.statvfs(path)
-                size_bytes = figures.f_blocks * figures.f_frsize
-            else:
-                volume = Volume.attach(path, reserve_bytes=storage.reserve_bytes)
-                volume.check()
-                size_bytes = volume.usage().capacity_bytes
-                yield _good(thing, f"carries stamp {volume.uuid}")
-        except (VolumeError, OSError) as error:
-            hint = error.hint if isinstance(error, VolumeError) else "look at the kernel's log"
-            yield _bad(thing, str(error), hint)
-            continue
-        if size_bytes <= storage.reserve_bytes:
+        if one.uuid is None:
+            yield _good(thing, "is empty; it gets its stamp at the first start")
+        else:
+            yield _good(thing, f"carries stamp {one.uuid}")
+        if one.capacity_bytes <= reserve_bytes:
             yield _bad(
                 thing,
-                f"holds {size_bytes} bytes, not more than reserve_bytes",
+                f"holds {one.capacity_bytes} bytes, not more than reserve_bytes",
                 "lower [storage] reserve_bytes, or take a larger disk",
             )
-        if path.stat().st_dev == Path("/").stat().st_dev:
+        if one.is_on_system_disk:
             yield _warning(
                 thing, "is on the system's own disk", "mount a disk of its own there for real use"
             )
-        capacity_bytes += max(0, size_bytes - storage.reserve_bytes)
-    yield from _check_capacity(settings, capacity_bytes)
 
 
-def _check_capacity(settings: Settings, capacity_bytes: int) -> Iterator[Finding]:
-    cameras = sum(camera.enabled for camera in settings.camera)
-    if not cameras:
-        yield _warning("cameras", "there are none", "add a [[camera]]")
-        return
-    days = capacity_bytes / (cameras * ASSUMED_BITS_PER_S / 8 * DAY_S)
-    sentence = f"{days:.1f} days of {cameras} cameras at {ASSUMED_BITS_PER_S // 10**6} Mbit/s"
-    if days < settings.retention.min_days:
-        need_bytes = cameras * ASSUMED_BITS_PER_S // 8 * DAY_S * settings.retention.min_days
-        yield _warning(
-            "capacity",
-            f"{sentence}, below min_days = {settings.retention.min_days}",
-            f"that takes {need_bytes / 10**12:.1f} TB unless the cameras send less",
-        )
-    else:
-        yield _good("capacity", sentence)
+def _check_capacity(
+    settings: Settings, looks: Sequence[VolumeLook], *, reads_index: bool
+) -> Finding:
+    """What the disks give: at the measured rate, else as an estimate that is called so."""
+    plan = plan_document(settings, None, None, None, looks=looks, reads_index=reads_index)
+    if not plan["cameras"]:
+        return _warning("cameras", "there are none", "add a [[camera]]")
+    how = (
+        "实测 measured"
+        if plan["rate"] == "measured"
+        else f"估计 an estimate: {plan['mbps']:g} Mbit/s each is assumed, not measured"
+    )
+    sentence = (
+        f"{plan['days_given']:.1f} 天 days of {plan['cameras']} cameras"
+        f" at {plan['mbps']:g} Mbit/s ({how})"
+    )
+    if plan["enough"]:
+        return _good("capacity", sentence)
+    return _warning(
+        "capacity",
+        f"{sentence}, below min_days = {plan['days']}",
+        f"that takes {format_bytes(plan['needed_bytes'])} unless the cameras send less",
+    )
 
 
 def _check_clock() -> Finding:

@@ -271,7 +271,7 @@ def render(document: dict[str, Any]) -> str:
     if document["alarms"]:
         lines += ["", "告警 alarms:", *(f"  {alarm_line(one)}" for one in document["alarms"])]
     if document["retention"] is not None:
-        lines += ["", *_retention_lines(document)]
+        lines += ["", *retention_lines(document)]
     if document["platforms"]:
         rows = [["平台 platform", "注册 registered", "服务器 server", "自 since", "心跳 keepalive"]]
         rows += [_platform_row(platform) for platform in document["platforms"]]
@@ -329,11 +329,16 @@ _BINDINGS_ZH = {
 }
 
 
-def _retention_lines(document: dict[str, Any]) -> list[str]:
+def retention_lines(document: dict[str, Any]) -> list[str]:
     """One line of the site, and one a camera."""
     site = document["retention"]
     days = site["forecast_days"]
-    ahead = "预计 forecast -" if days is None else f"预计 forecast {days:.1f} 天 days"
+    if not site["forecast_known"]:
+        ahead = "预计 forecast: 码率尚未测得 not yet known, rates are still being measured"
+    elif days is None:
+        ahead = "预计 forecast -"
+    else:
+        ahead = f"预计 forecast {days:.1f} 天 days"
     if not site["time_trusted"]:
         ahead += "; 时间不可信, 不按期删除 nothing goes by age while time is not trusted"
     if site["deletions_under_way"]:

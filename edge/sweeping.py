@@ -73,7 +73,7 @@ class RetentionFigures:
     """What was found out last."""
 
     standings: Mapping[str, Standing] = field(default_factory=dict)
-    ahead: Outlook | None = None
+    ahead: Outlook | None = None  # None: too little was measured to tell
     plan: Plan = field(default_factory=Plan)
     is_time_trusted: bool = False
     under_way: int = 0
@@ -156,7 +156,7 @@ class Sweeping:
         self._is_asked = False
         self._sweep = Sweep(opened.index, opened.ledger, self._disks, checkpoints, self, clock)
         self._reader = _SharedReader(opened.index.path)
-        self._bytes_per_s = 0.0
+        self._bytes_per_s: float | None = None  # None: not surveyed yet
 
     # Jobs ------------------------------------------------------------------------------------
 
@@ -196,8 +196,9 @@ class Sweeping:
 
     def turn(self, trusted_us: int | None) -> Plan:
         """Delete what policy says; blocks. Raises ``IndexUnavailable``."""
-        if self.figures.ahead is None:
+        if self._bytes_per_s is None:
             self.survey()  # how much room it takes depends on the rate
+        assert self._bytes_per_s is not None
         leftovers = self._opened.leftovers
         while leftovers:
             self._sweep.remove_leftovers(*leftovers.popleft())
@@ -299,8 +300,10 @@ class Sweeping:
 
     def _look_ahead(
         self, connection: sqlite3.Connection, settings: Settings, now_us: int
-    ) -> tuple[Outlook, float]:
-        rates = rates_by_camera(connection, settings, now_us)
+    ) -> tuple[Outlook | None, float]:
+        """The weeks to come, unless they are not known yet, and bytes per second at the peak."""
+        found = rates_by_camera(connection, settings, now_us)
+        rates = found.by_camera
         bands = rules_of(settings)
         stored: dict[Band, dict[int, int]] = {}
         for camera, hour, size_bytes in connection.execute(_STORED):
@@ -311,6 +314,9 @@ class Sweeping:
             mine = [rate for camera, rate in rates.items() if bands.band_of(camera) == band]
             total = tuple(sum(rate[hour] for rate in mine) for hour in range(HOURS))
             groups.append(Group(band=band, stored=stored.get(band, {}), rates=total))
+        peak = max((sum(rate[hour] for rate in rates.values()) for hour in range(HOURS)), default=0)
+        if not found.are_measured:
+            return None, peak / 3_600
         on_volumes = dict(connection.execute(_ON_VOLUMES).fetchall())
         counted = [disk for disk in self._disks() if not disk.is_retiring and disk.writer]
         usable = usable_bytes(
@@ -318,14 +324,19 @@ class Sweeping:
             sum(disk.free_bytes - disk.reserve_bytes - disk.heal_bytes for disk in counted),
             list(rates.values()),
         )
-        peak = max((sum(rate[hour] for rate in rates.values()) for hour in range(HOURS)), default=0)
         return outlook(groups, usable, now_us), peak / 3_600
 
 
-def rates_by_camera(
-    connection: sqlite3.Connection, settings: Settings, now_us: int
-) -> dict[str, Rates]:
-    """Of each camera in use; one of which nothing was measured counts as the mean of the others."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteRates:
+    by_camera: Mapping[str, Rates]
+    #: Of half the cameras at least; else what is told of them is an estimate.
+    are_measured: bool
+
+
+def rates_by_camera(connection: sqlite3.Connection, settings: Settings, now_us: int) -> SiteRates:
+    """Of each camera in use; one that is not measured counts as the mean of the others, or as
+    assumed where none is."""
     first = now_us // HOUR_US - (PATTERN_DAYS + 1) * HOURS
     hours: dict[str, list[StoredHour]] = {}
     for camera, hour, size_bytes, covered_us in connection.execute(_RECENT, (first,)):
@@ -339,7 +350,10 @@ def rates_by_camera(
     known = [rates for rates in found.values() if rates is not None]
     flat = tuple([ASSUMED_BYTES_PER_HOUR] * HOURS)
     mean = tuple(sum(one) / len(known) for one in zip(*known, strict=True)) if known else flat
-    return {camera: mean if rates is None else rates for camera, rates in found.items()}
+    return SiteRates(
+        by_camera={camera: mean if rates is None else rates for camera, rates in found.items()},
+        are_measured=2 * len(known) >= len(found),
+    )
 
 
 def _standing(connection: sqlite3.Connection, camera: str, band: Band, now_us: int) -> Standing:
@@ -375,6 +389,7 @@ def figures_document(figures: RetentionFigures) -> dict[str, Any]:
     steady_us = None if ahead is None else ahead.steady_us
     danger_us = None if ahead is None else ahead.danger_us
     return {
+        "forecast_known": ahead is not None,
         "forecast_days": None if steady_us is None else _days(steady_us),
         "danger_days": None if danger_us is None else _days(danger_us),
         "notice_days": NOTICE_DAYS,

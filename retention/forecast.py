@@ -28,7 +28,10 @@ COVERED_US_MIN = 600 * US_PER_S
 CHANGED_HOURS, CHANGED_SHARE = 6, 0.3
 #: Or when the last day differs from the same hours of the days before: then it counts alone.
 CHANGED_DAY_SHARE = 0.1
-#: What a camera is taken to send where nothing was measured yet, bytes per hour.
+#: A rate counts as measured from so much footage on.
+MEASURED_US_MIN = HOUR_US
+#: What a camera is taken to send where nothing was measured yet, bytes per hour: for plans, which
+#: call it an estimate, and for the room to keep free; never for a forecast.
 ASSUMED_BYTES_PER_HOUR = 4_000_000 / 8 * 3_600
 #: Alarms come so long before footage under its floor would have to go.
 NOTICE_DAYS = 14
@@ -47,19 +50,20 @@ class StoredHour:
 
 
 def rates_of(hours: Sequence[StoredHour], now_us: int) -> Rates | None:
-    """A camera's rates; None where nothing was measured.
+    """A camera's rates; None where too little was measured to tell.
 
     Args:
         hours: of the last days, in any order; older ones are left out.
     """
     last = now_us // HOUR_US - UNSEALED_HOURS
-    known = {
-        one.hour: one.size_bytes / one.covered_us * HOUR_US
+    counted = [
+        one
         for one in hours
         if last - PATTERN_DAYS * HOURS < one.hour <= last and one.covered_us >= COVERED_US_MIN
-    }
-    if not known:
+    ]
+    if sum(one.covered_us for one in counted) < MEASURED_US_MIN:
         return None
+    known = {one.hour: one.size_bytes / one.covered_us * HOUR_US for one in counted}
     day = {hour: rate for hour, rate in known.items() if hour > last - HOURS}
     earlier = {hour: rate for hour, rate in known.items() if hour <= last - HOURS}
     yesterday = {hour: rate for hour, rate in earlier.items() if hour > last - 2 * HOURS}

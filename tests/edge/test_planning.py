@@ -51,7 +51,9 @@ def test_footage_that_is_there_counts_as_room_and_tells_the_rate(tmp_path: Path)
     box = box_at(tmp_path)
     (box.volume / ".xueliang-volume").write_text(json.dumps({"format": 1, "uuid": "v"}))
     empty = plan_document(load(box.config), None, None, None)
-    assert (empty["mbps"], empty["measured"]) == (4.0, False)
+    assert (empty["mbps"], empty["measured"], empty["rate"]) == (4.0, False, "assumed")
+    assert "估计" in render_plan(empty)
+    assert "estimate" in render_plan(empty)
     connection = connect_for_writing(box.state / "index.db")
     from retention.clock import SystemClock
 
@@ -63,7 +65,7 @@ def test_footage_that_is_there_counts_as_room_and_tells_the_rate(tmp_path: Path)
         put_segment(connection, one)
     connection.close()
     found = plan_document(load(box.config), None, None, None)
-    assert found["measured"]
+    assert (found["measured"], found["rate"]) == (True, "measured")
     assert found["mbps"] == pytest.approx(GB * 8 / 3_600 / 1e6, rel=0.01)
     assert found["usable_bytes"] == pytest.approx(empty["usable_bytes"] + 8 * GB, rel=0.01)
 

@@ -55,6 +55,12 @@ def test_without_footage_there_is_no_rate() -> None:
     assert rates_of([hour(NOW_H - 1, 1e9), hour(NOW_H - 10_000, 1e9)], NOW) is None
 
 
+def test_less_than_an_hour_of_footage_tells_no_rate() -> None:
+    minutes = [hour(NOW_H - n, 1e9, HOUR_US // 4) for n in range(3, 6)]
+    assert rates_of(minutes, NOW) is None
+    assert rates_of([*minutes, hour(NOW_H - 9, 1e9, HOUR_US // 4)], NOW) is not None
+
+
 def test_a_new_camera_has_the_rate_of_its_first_hours() -> None:
     rates = rates_of([hour(n, 2e9) for n in range(NOW_H - 5, NOW_H)], NOW)
     assert rates == tuple([2e9] * 24)
