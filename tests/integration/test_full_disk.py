@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -67,6 +68,9 @@ def test_the_oldest_footage_makes_room_and_no_second_is_missed(box: Box) -> None
     assert camera["retention"]["state"] == "breached"
     assert camera["retention"]["binds"] == "disk"
     assert "gate" in status["retention"]["risk"]
+    with urlopen(f"http://127.0.0.1:{box.port}/status", timeout=5) as answer:
+        told = json.load(answer)  # what uplink alarms the platforms from
+    assert "gate" in told["retention_risk"]
     assert "低于下限被覆盖" in box.xueliang("status").stdout
     line = box.timeline("gate", 0, 4_000_000_000_000_000)
     causes = {gap["cause"] for gap in line["gaps"]}
