@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -133,7 +134,7 @@ def test_what_the_disks_will_hold_is_not_told_before_a_rate_is_measured(
         def record(number: int, start_us: int, length_us: int) -> None:
             for camera in ("gate", "yard"):
                 one = segment_of(number, start_us, start_us + length_us, camera=camera)
-                index.submit(lambda connection, one=one: put_segment(connection, one)).result()
+                index.submit(partial(put_segment, segment=one)).result()
 
         hour = T0 // HOUR_US + 1
         for number, length_us in enumerate((HOUR_US // 3, HOUR_US // 2, HOUR_US // 60)):
