@@ -19,11 +19,14 @@ from pathlib import Path
 from retention.clock import Clock
 from retention.model import US_PER_S
 from uplink.alarms import (
+    ORDER_REFUSED,
+    RECORDER_STOPPED,
+    TERMS,
     Alarm,
     AlarmBook,
     AlarmFilter,
-    AlarmWatch,
-    Condition,
+    RecorderWatch,
+    Standing,
     body,
     standing,
 )
@@ -69,7 +72,7 @@ class AlarmDesk:
         self._clock = clock
         self._metrics = metrics
         self._retry_s = retry_s
-        self._watch = AlarmWatch()
+        self._watch = RecorderWatch()
         self._numbers = itertools.count(1)
         #: Of platforms: the last order that was refused, and when; replaced whole.
         self._refused: Mapping[str, tuple[str, int]] = {}
@@ -102,11 +105,14 @@ class AlarmDesk:
     def observe(self, state: SiteState) -> None:
         """Take what is wrong now."""
         now_us, now_monotonic_us = self._clock.utc_us(), self._clock.monotonic_us()
-        found = self._watch.observe(standing(state, list(state.cameras)), now_monotonic_us)
-        lasting = [(one, now_us - (now_monotonic_us - since_us)) for one, since_us in found]
+        lasting = standing(state)
+        since_us = self._watch.observe(state.is_running, now_monotonic_us)
+        if since_us is not None:
+            one = Standing(camera="", condition=RECORDER_STOPPED, terms=TERMS[RECORDER_STOPPED])
+            lasting.append((one, now_us - (now_monotonic_us - since_us)))
         for name, desk in self._desks.items():
             before, dropped = len(desk.book.waiting), desk.book.dropped
-            desk.book.observe(desk.device, lasting, now_us)
+            desk.book.observe(desk.device, lasting, now_us, is_known=state.is_running)
             if desk.book.dropped > dropped:
                 self._metrics.alarms.labels(name, "dropped").inc(desk.book.dropped - dropped)
             if len(desk.book.waiting) != before or desk.book.is_changed:
@@ -116,7 +122,7 @@ class AlarmDesk:
     def order_refused(self, platform: str, code: str, name: str) -> None:
         """A platform ordered what it may not: its own operators hear of it, ten minutes apart."""
         desk = self._desks[platform]
-        if desk.book.happened(code, Condition.ORDER_REFUSED, name, self._clock.utc_us()):
+        if desk.book.happened(code, ORDER_REFUSED, name, self._clock.utc_us()):
             desk.wake.set()
         self._refused = {**self._refused, platform: (name, self._clock.monotonic_us())}
 

@@ -8,76 +8,44 @@ its shell, so neither an outage of the platform nor a restart loses or repeats a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any
 
 from uplink.catalog import short
-from uplink.device import Device, Presence, SiteState
+from uplink.device import Device, Edition, SiteState
 from uplink.manscdp.instants import US_PER_S, format_time
 from uplink.manscdp.markup import leaf, node, optional
 from uplink.manscdp.message import Head, Kind, Message
 
-#: A condition must last so long before it is an alarm: cameras flap.
+#: Edge must be away for so long before that is an alarm: it restarts.
 LASTS_US = 15 * US_PER_S
 #: A condition that went away and came back within this time was told already, unless the platform
 #: reset it; many never do.
 REARM_US = 600 * US_PER_S
 WAITING_MAX = 1000
 DESCRIPTION_CHARACTERS_MAX = 120
-_STORAGE_OK = ("ok", "full")
-#: The defect of a picture that the standard has an AlarmType of its own for.
-COVERED = "covered"
-
-
-class Condition(StrEnum):
-    VIDEO_LOST = "video_lost"
-    RECORDING_INTERRUPTED = "recording_interrupted"
-    STORAGE_FAILED = "storage_failed"
-    STORAGE_FULL = "storage_full"
-    RETENTION_AT_RISK = "retention_at_risk"
-    RECORDER_STOPPED = "recorder_stopped"
-    PICTURE_COVERED = "picture_covered"
-    PICTURE_ABNORMAL = "picture_abnormal"
-    ORDER_REFUSED = "order_refused"  # happened, and is over
+#: Method 5, type 13: "image occluded", of the edition of 2022.
+_COVERED = (5, 13)
+_ABNORMAL = 11
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Terms:
+class Terms:
     """How the standard names a condition: priority 1 is the highest of 4."""
 
     priority: int
     method: int  # 2 device, 5 video, 6 device fault, 7 other
     type: int | None
     text: str
-    type_2016: int | None = None  # where the edition of 2016 has another one
 
 
-#: AlarmType of method 2: 1 video loss, 3 disk full; of method 5: 11 picture abnormal, 13 covered
-#: (2022); of method 6: 1 disk fault.
-TERMS: Mapping[Condition, _Terms] = {
-    Condition.VIDEO_LOST: _Terms(priority=2, method=2, type=1, text="视频丢失 video lost"),
-    Condition.RECORDING_INTERRUPTED: _Terms(
-        priority=2, method=7, type=None, text="录像中断 recording interrupted"
-    ),
-    Condition.STORAGE_FAILED: _Terms(priority=1, method=6, type=1, text="存储故障 storage failure"),
-    Condition.STORAGE_FULL: _Terms(priority=3, method=2, type=3, text="存储已满 storage full"),
-    Condition.RETENTION_AT_RISK: _Terms(
-        priority=1, method=7, type=None, text="录像保存天数不足风险 retention at risk"
-    ),
-    Condition.RECORDER_STOPPED: _Terms(
-        priority=1, method=7, type=None, text="录像服务停止 recorder stopped"
-    ),
-    Condition.PICTURE_COVERED: _Terms(
-        priority=2, method=5, type=13, type_2016=11, text="画面遮挡 picture covered"
-    ),
-    Condition.PICTURE_ABNORMAL: _Terms(
-        priority=3, method=5, type=11, text="画面异常 picture abnormal"
-    ),
-    Condition.ORDER_REFUSED: _Terms(
-        priority=3, method=7, type=None, text="危险命令被拒绝 order refused"
-    ),
+#: What uplink finds by itself; all else stands in edge's register, with its terms.
+RECORDER_STOPPED = "recorder_stopped"
+ORDER_REFUSED = "order_refused"  # happened, and is over
+TERMS: Mapping[str, Terms] = {
+    RECORDER_STOPPED: Terms(priority=1, method=7, type=None, text="录像服务停止 recorder stopped"),
+    ORDER_REFUSED: Terms(priority=3, method=7, type=None, text="危险命令被拒绝 order refused"),
 }
 
 
@@ -86,74 +54,44 @@ class Standing:
     """A condition that holds now, of a camera or (with ``camera`` empty) of the device."""
 
     camera: str
-    condition: Condition
+    condition: str
+    terms: Terms
     detail: str = ""
 
 
-def standing(state: SiteState, cameras: Iterable[str]) -> list[Standing]:
-    """What is wrong now, as far as ``edge`` told.
-
-    Storage that is full is the rule in a band of days: it is an alarm only where nothing is free
-    on any volume.
+def standing(state: SiteState) -> list[tuple[Standing, int]]:
+    """What stands in edge's register, each with the instant since when (wall time): it has lasted
+    there. Alarms that the standard has no terms for are not among them.
     """
-    if not state.is_running:
-        return [Standing(camera="", condition=Condition.RECORDER_STOPPED)]
-    found = [one for camera in cameras for one in _camera_standing(camera, state)]
-    broken = [
-        f"disk {number}: {volume.state}"
-        for number, volume in enumerate(state.volumes, start=1)
-        if volume.state not in _STORAGE_OK
-    ]
-    if broken:
-        detail = ", ".join(broken)
-        found.append(Standing(camera="", condition=Condition.STORAGE_FAILED, detail=detail))
-    elif state.volumes and all(volume.state == "full" for volume in state.volumes):
-        found.append(Standing(camera="", condition=Condition.STORAGE_FULL))
-    if state.retention_risk:
-        found.append(
-            Standing(camera="", condition=Condition.RETENTION_AT_RISK, detail=state.retention_risk)
+    return [
+        (
+            Standing(
+                camera=one.camera,
+                condition=one.condition,
+                terms=Terms(priority=one.priority, method=one.method, type=one.type, text=one.name),
+                detail=one.detail,
+            ),
+            one.since_us,
         )
-    return found
+        for one in state.alarms
+    ]
 
 
-def _camera_standing(camera: str, state: SiteState) -> Iterator[Standing]:
-    known = state.cameras.get(camera)
-    if known is None:
-        return  # not in service
-    if known.presence is not Presence.ON:
-        yield Standing(camera=camera, condition=Condition.VIDEO_LOST, detail=known.cause)
-        return
-    if not known.is_recording:
-        yield Standing(camera=camera, condition=Condition.RECORDING_INTERRUPTED, detail=known.cause)
-    covered = [code for code in known.defects if COVERED in code]
-    if covered:
-        yield Standing(camera=camera, condition=Condition.PICTURE_COVERED)
-    others = [code for code in known.defects if code not in covered]
-    if others:
-        detail = ", ".join(others)
-        yield Standing(camera=camera, condition=Condition.PICTURE_ABNORMAL, detail=detail)
-
-
-class AlarmWatch:
-    """Tells which conditions have lasted; one for the site."""
+class RecorderWatch:
+    """Tells whether edge has been away for so long that it is an alarm."""
 
     def __init__(self, lasts_us: int = LASTS_US) -> None:
         self._lasts_us = lasts_us
-        self._since_us: dict[tuple[str, Condition], int] = {}
+        self._since_us: int | None = None
 
-    def observe(self, now: Iterable[Standing], now_us: int) -> list[tuple[Standing, int]]:
-        """Those that have lasted for long enough, each with the instant since when.
-
-        Args:
-            now_us: monotonic, as the instants are.
-        """
-        present = {(one.camera, one.condition): one for one in now}
-        self._since_us = {key: self._since_us.get(key, now_us) for key in present}
-        return [
-            (one, self._since_us[key])
-            for key, one in present.items()
-            if now_us - self._since_us[key] >= self._lasts_us
-        ]
+    def observe(self, is_running: bool, now_us: int) -> int | None:
+        """Since when, once it has lasted; instants are monotonic."""
+        if is_running:
+            self._since_us = None
+        elif self._since_us is None:
+            self._since_us = now_us
+        is_lasting = self._since_us is not None and now_us - self._since_us >= self._lasts_us
+        return self._since_us if is_lasting else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,9 +100,19 @@ class Alarm:
 
     number: int  # rises by one for each alarm of the platform
     code: str  # DeviceID
-    condition: Condition
+    condition: str
     at_us: int
+    terms: Terms
     detail: str = ""
+
+
+@dataclass(slots=True)
+class _Told:
+    """What a platform knows to stand."""
+
+    terms: Terms
+    gone_us: int | None = None  # wall time
+    has_end: bool = True  # False: it was over when it was told
 
 
 class AlarmBook:
@@ -175,54 +123,83 @@ class AlarmBook:
         self._next = 1
         self.waiting: list[Alarm] = []
         self.dropped = 0
-        #: Told and not to be told again yet: when it was told, and since when it is gone.
-        self._told: dict[tuple[str, Condition], tuple[int, int | None]] = {}
+        #: Told and not to be told again yet.
+        self._told: dict[tuple[str, str], _Told] = {}
         self.is_changed = False
 
-    def observe(self, device: Device, lasting: Iterable[tuple[Standing, int]], now_us: int) -> None:
-        """Take what has lasted (wall time); what this platform may not see is left out."""
+    def observe(
+        self,
+        device: Device,
+        lasting: Iterable[tuple[Standing, int]],
+        now_us: int,
+        *,
+        is_known: bool = True,
+    ) -> None:
+        """Take what stands; what this platform may not see is left out.
+
+        The standard knows no end of an alarm (but for the Catalog's ON), so an end goes as an alarm
+        of its own of the lowest priority, method "other" and no type, which names what is over; it
+        waits for :data:`REARM_US`, and a condition that comes back meanwhile has not ended.
+
+        Args:
+            lasting: each with the instant since when, wall time as ``now_us``.
+            is_known: False while edge is away: nobody knows what ends.
+        """
         codes = {one.camera: one.gb_id for one in device.channels} | {"": device.device_id}
-        present: set[tuple[str, Condition]] = set()
+        present: set[tuple[str, str]] = set()
         for one, since_us in lasting:
             code = codes.get(one.camera)
             if code is None:
                 continue
             key = (code, one.condition)
             present.add(key)
-            if key not in self._told:
+            told = self._told.get(key)
+            if told is None:
                 self._add(code, one, since_us)
-                self._told[key] = (now_us, None)
-            elif self._told[key][1] is not None:
-                self._told[key] = (self._told[key][0], None)
+                self._told[key] = _Told(one.terms)
+            elif told.gone_us is not None:
+                told.gone_us, told.has_end = None, True
                 self.is_changed = True
-        for key, (told_us, gone_us) in list(self._told.items()):
-            if key in present:
-                continue
-            if gone_us is None:
-                self._told[key] = (told_us, now_us)
-                self.is_changed = True
-            elif not 0 <= now_us - gone_us < REARM_US:
-                del self._told[key]
-                self.is_changed = True
+        if not is_known:
+            return
+        for key in [key for key in self._told if key not in present]:
+            self._end(key, self._told[key], now_us)
 
-    def happened(self, code: str, condition: Condition, detail: str, now_us: int) -> bool:
+    def _end(self, key: tuple[str, str], told: _Told, now_us: int) -> None:
+        code, condition = key
+        if told.gone_us is None:
+            told.gone_us = now_us
+            self.is_changed = True
+        elif not 0 <= now_us - told.gone_us < REARM_US:
+            del self._told[key]
+            self.is_changed = True
+            if told.has_end:
+                terms = Terms(
+                    priority=4, method=7, type=None, text=f"恢复 ended: {told.terms.text}"
+                )
+                one = Standing(camera="", condition=f"{condition} ended", terms=terms)
+                self._add(code, one, told.gone_us)
+
+    def happened(self, code: str, condition: str, detail: str, now_us: int) -> bool:
         """Something that is over already; False where the platform heard of the like so recently
         that it is not told."""
         key = (code, condition)
         if key in self._told:
             return False
-        self._add(code, Standing(camera="", condition=condition, detail=detail), now_us)
-        self._told[key] = (now_us, now_us)
+        terms = TERMS[condition]
+        one = Standing(camera="", condition=condition, terms=terms, detail=detail)
+        self._add(code, one, now_us)
+        self._told[key] = _Told(terms, gone_us=now_us, has_end=False)
         return True
 
     def reset(self, code: str, device_id: str, method: str, kind: str) -> int:
         """AlarmCmd ResetAlarm: conditions that last are told again; how many were reset."""
         found = [
             key
-            for key in self._told
+            for key, told in self._told.items()
             if code in (key[0], device_id)
-            and method in ("", str(TERMS[key[1]].method))
-            and kind in ("", str(TERMS[key[1]].type), str(TERMS[key[1]].type_2016))
+            and method in ("", str(told.terms.method))
+            and kind in ("", str(told.terms.type), str(type_of(told.terms, "2016")))
         ]
         for key in found:
             del self._told[key]
@@ -231,7 +208,7 @@ class AlarmBook:
 
     def is_alarming(self, code: str) -> bool:
         """Whether something told of this code still lasts."""
-        return any(key[0] == code and gone is None for key, (_, gone) in self._told.items())
+        return any(key[0] == code and told.gone_us is None for key, told in self._told.items())
 
     def taken(self, number: int) -> None:
         """The platform has it (or will never take it)."""
@@ -240,7 +217,12 @@ class AlarmBook:
 
     def _add(self, code: str, one: Standing, at_us: int) -> None:
         alarm = Alarm(
-            number=self._next, code=code, condition=one.condition, at_us=at_us, detail=one.detail
+            number=self._next,
+            code=code,
+            condition=one.condition,
+            at_us=at_us,
+            terms=one.terms,
+            detail=one.detail,
         )
         self._next += 1
         self.waiting.append(alarm)
@@ -258,8 +240,14 @@ class AlarmBook:
             "dropped": self.dropped,
             "waiting": [asdict(alarm) for alarm in self.waiting],
             "told": [
-                [code, condition.value, told_us, gone_us]
-                for (code, condition), (told_us, gone_us) in self._told.items()
+                {
+                    "code": code,
+                    "condition": condition,
+                    "terms": asdict(told.terms),
+                    "gone_us": told.gone_us,
+                    "has_end": told.has_end,
+                }
+                for (code, condition), told in self._told.items()
             ],
         }
         return json.dumps(document, ensure_ascii=False).encode()
@@ -270,11 +258,12 @@ class AlarmBook:
             document = json.loads(data)
             waiting = [_alarm(one) for one in document["waiting"]][-self._waiting_max :]
             told = {
-                (str(code), Condition(condition)): (
-                    int(told_us),
-                    None if gone_us is None else int(gone_us),
+                (str(one["code"]), str(one["condition"])): _Told(
+                    _terms(one["terms"]),
+                    gone_us=None if one["gone_us"] is None else int(one["gone_us"]),
+                    has_end=bool(one["has_end"]),
                 )
-                for code, condition, told_us, gone_us in document["told"]
+                for one in document["told"]
             }
             following, dropped = int(document["next"]), int(document["dropped"])
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -289,21 +278,37 @@ def _alarm(one: Any) -> Alarm:
     return Alarm(
         number=int(one["number"]),
         code=str(one["code"]),
-        condition=Condition(one["condition"]),
+        condition=str(one["condition"]),
         at_us=int(one["at_us"]),
+        terms=_terms(one["terms"]),
         detail=str(one["detail"]),
+    )
+
+
+def _terms(one: Any) -> Terms:
+    return Terms(
+        priority=int(one["priority"]),
+        method=int(one["method"]),
+        type=None if one["type"] is None else int(one["type"]),
+        text=str(one["text"]),
     )
 
 
 # On the wire ---------------------------------------------------------------------------------
 
 
+def type_of(terms: Terms, edition: Edition) -> int | None:
+    """AlarmType: a covered picture is an abnormal one (11) in the edition of 2016."""
+    is_new = (terms.method, terms.type) == _COVERED
+    return _ABNORMAL if is_new and edition == "2016" else terms.type
+
+
 def body(alarm: Alarm, device: Device, sn: str) -> bytes:
     """The Alarm notification."""
-    terms = TERMS[alarm.condition]
+    terms = alarm.terms
     text = f"{terms.text} {alarm.detail}".strip()
     channel = device.channel(alarm.code)
-    kind = terms.type_2016 if terms.type_2016 and device.edition == "2016" else terms.type
+    kind = type_of(terms, device.edition)
     longitude = channel.longitude if channel is not None else device.longitude
     latitude = channel.latitude if channel is not None else device.latitude
     return Head(kind=Kind.NOTIFY, command="Alarm", sn=sn, device_id=alarm.code).body(
@@ -327,7 +332,7 @@ class AlarmFilter:
     methods: frozenset[str] = frozenset()  # empty: every one
 
     def takes(self, alarm: Alarm) -> bool:
-        terms = TERMS[alarm.condition]
+        terms = alarm.terms
         is_method = not self.methods or str(terms.method) in self.methods
         return is_method and self.first_priority <= terms.priority <= self.last_priority
 

@@ -128,7 +128,7 @@ class CameraState:
     manufacturer: str = ""
     model: str = ""
     firmware: str = ""
-    #: What diagnosis found wrong with its picture, by its own words ("covered", "blurred").
+    #: Alarms that say that its picture is no use ("picture_covered").
     defects: tuple[str, ...] = ()
 
 
@@ -141,14 +141,27 @@ class VolumeState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SiteAlarm:
+    """An alarm that stands in edge's register, as the standard names it (A.2.5)."""
+
+    condition: str  # tells it from any other of the same thing
+    camera: str  # empty: of the device
+    name: str
+    detail: str
+    since_us: int
+    priority: int
+    method: int
+    type: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiteState:
     """What ``edge`` told of itself; without edge nothing records and nothing is online."""
 
     is_running: bool = False
     cameras: Mapping[str, CameraState] = field(default_factory=dict)
     volumes: tuple[VolumeState, ...] = ()
-    #: One sentence where footage younger than the floor may have to go; empty: no such danger.
-    retention_risk: str = ""
+    alarms: tuple[SiteAlarm, ...] = ()
     #: How full the fullest buffer before the disks is, 0 to 1: at 1 pictures are lost.
     pressure: float = 0.0
 

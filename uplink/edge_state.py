@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from config.address import Address
-from uplink.device import CameraState, Presence, SiteState, VolumeState
+from uplink.device import CameraState, Presence, SiteAlarm, SiteState, VolumeState
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +77,18 @@ def site_state(document: Any) -> SiteState:
         ValueError: it has another shape.
     """
     try:
+        alarms = list(document["alarms"])
+        defects: dict[str, list[str]] = {}
+        for one in alarms:
+            if one["defect"]:
+                defects.setdefault(str(one["subject"]), []).append(str(one["code"]))
+        volumes = [str(one["name"]) for one in document["volumes"]]
         return SiteState(
             is_running=True,
-            cameras={str(name): _camera(one) for name, one in document["cameras"].items()},
+            cameras={
+                str(name): _camera(one, defects.get(str(name), []))
+                for name, one in document["cameras"].items()
+            },
             volumes=tuple(
                 VolumeState(
                     name=str(one["name"]),
@@ -89,14 +98,33 @@ def site_state(document: Any) -> SiteState:
                 )
                 for one in document["volumes"]
             ),
-            retention_risk=str(document["retention_risk"]),
+            alarms=tuple(_alarm(one, volumes) for one in alarms if one["gb"] is not None),
             pressure=float(document["pressure"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"/status has another shape: {error!r}") from error
 
 
-def _camera(one: Any) -> CameraState:
+def _alarm(one: Any, volumes: list[str]) -> SiteAlarm:
+    about, subject, gb = str(one["about"]), str(one["subject"]), one["gb"]
+    reason = f"{one['reason_zh']} {one['reason_en']}".strip()
+    if about == "volume":  # a path tells a platform nothing
+        number = volumes.index(subject) + 1 if subject in volumes else 0
+        reason = f"disk {number}: {reason}"
+    is_camera = about == "camera"
+    return SiteAlarm(
+        condition=str(one["code"]) if is_camera or not subject else f"{one['code']} {subject}",
+        camera=subject if is_camera else "",
+        name=f"{one['name_zh']} {one['name_en']}",
+        detail=reason,
+        since_us=int(one["since_us"]),
+        priority=int(gb["priority"]),
+        method=int(gb["method"]),
+        type=None if gb["type"] is None else int(gb["type"]),
+    )
+
+
+def _camera(one: Any, defects: list[str]) -> CameraState:
     return CameraState(
         presence=Presence(one["presence"]),
         is_recording=bool(one["recording"]),
@@ -108,5 +136,5 @@ def _camera(one: Any) -> CameraState:
         manufacturer=str(one["manufacturer"]),
         model=str(one["model"]),
         firmware=str(one["firmware"]),
-        defects=tuple(sorted(str(code) for code in one.get("defects", ()))),
+        defects=tuple(sorted(defects)),
     )

@@ -7,7 +7,16 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from dataclasses import replace
 
-from uplink.device import CameraState, Channel, Device, Directory, Presence, SiteState, VolumeState
+from uplink.device import (
+    CameraState,
+    Channel,
+    Device,
+    Directory,
+    Presence,
+    SiteAlarm,
+    SiteState,
+    VolumeState,
+)
 from uplink.manscdp.charset import Charset
 from uplink.manscdp.message import Message, read
 
@@ -54,6 +63,18 @@ STATE = SiteState(
     is_running=True,
     cameras={"gate": ON, "yard": CameraState(presence=Presence.OFF, cause="camera_offline")},
     volumes=(VolumeState(name="a", state="ok", capacity_bytes=4 * 10**12, free_bytes=10**11),),
+    alarms=(
+        SiteAlarm(
+            condition="video_lost",
+            camera="yard",
+            name="视频丢失 video lost",
+            detail="摄像机离线 camera_offline",
+            since_us=T0,
+            priority=2,
+            method=2,
+            type=1,
+        ),
+    ),
 )
 ORGANISATION = Directory(
     code="34020000002160000001", name="出入口", parent="34020000002150000001", cameras=("gate",)

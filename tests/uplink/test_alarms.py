@@ -13,7 +13,6 @@ from tests.uplink.bodies import (
     DEVICE_2016,
     DEVICE_2022,
     GATE,
-    ON,
     STATE,
     T0,
     YARD,
@@ -23,59 +22,40 @@ from tests.uplink.bodies import (
 from uplink import alarms
 from uplink.alarms import (
     LASTS_US,
+    ORDER_REFUSED,
     REARM_US,
     AlarmBook,
     AlarmFilter,
-    AlarmWatch,
-    Condition,
+    RecorderWatch,
     Standing,
+    Terms,
     alarm_filter,
     body,
     standing,
 )
-from uplink.device import CameraState, Presence, SiteState, VolumeState
+from uplink.device import SiteState
 
-CAMERAS = ("gate", "yard")
-LOST = Standing(camera="yard", condition=Condition.VIDEO_LOST, detail="camera_offline")
-
-
-def _conditions(state: SiteState) -> list[tuple[str, Condition]]:
-    return [(one.camera, one.condition) for one in standing(state, CAMERAS)]
+LOST_TERMS = Terms(priority=2, method=2, type=1, text="视频丢失 video lost")
+DISK_TERMS = Terms(priority=1, method=6, type=1, text="存储故障 storage failure")
+LOST = Standing(camera="yard", condition="video_lost", terms=LOST_TERMS, detail="camera_offline")
+DISK = Standing(camera="", condition="storage_failed /a", terms=DISK_TERMS)
 
 
-def test_conditions_are_read_from_the_state() -> None:
-    assert _conditions(STATE) == [("yard", Condition.VIDEO_LOST)]
-    silent = replace(ON, is_recording=False, cause="disk_slow")
-    both = {"gate": silent, "yard": ON}
-    assert _conditions(replace(STATE, cameras=both)) == [("gate", Condition.RECORDING_INTERRUPTED)]
-    well = {"gate": ON, "yard": ON}
-    assert _conditions(replace(STATE, cameras=well)) == []
-    full = VolumeState(name="a", state="full")
-    failed = VolumeState(name="b", state="failed")
-    assert _conditions(replace(STATE, cameras=well, volumes=(full, failed))) == [
-        ("", Condition.STORAGE_FAILED)
-    ]
-    assert _conditions(replace(STATE, cameras=well, volumes=(full,))) == [
-        ("", Condition.STORAGE_FULL)
-    ]
-    risky = replace(STATE, cameras=well, retention_risk="71 days")
-    assert _conditions(risky) == [("", Condition.RETENTION_AT_RISK)]
-    assert _conditions(SiteState()) == [("", Condition.RECORDER_STOPPED)]
+def test_what_stands_is_what_edge_tells() -> None:
+    found = replace(LOST, detail="摄像机离线 camera_offline")
+    assert standing(STATE) == [(found, T0)]
+    assert standing(SiteState()) == []
 
 
-def test_defects_of_a_picture_are_video_alarms() -> None:
-    defects = ("picture_blurred", "picture_covered", "picture_striped")
-    state = replace(STATE, cameras={"gate": replace(ON, defects=defects), "yard": ON})
-    assert standing(state, CAMERAS) == [
-        Standing(camera="gate", condition=Condition.PICTURE_COVERED),
-        Standing(
-            camera="gate",
-            condition=Condition.PICTURE_ABNORMAL,
-            detail="picture_blurred, picture_striped",
-        ),
-    ]
+def _picture(condition: str, kind: int) -> Standing:
+    terms = Terms(priority=3, method=5, type=kind, text=condition)
+    return Standing(camera="gate", condition=condition, terms=terms)
+
+
+def test_a_covered_picture_has_another_type_in_each_edition() -> None:
     book = AlarmBook()
-    book.observe(DEVICE_2022, [(one, T0) for one in standing(state, CAMERAS)], T0)
+    both = [(_picture("picture_covered", 13), T0), (_picture("picture_blurred", 11), T0)]
+    book.observe(DEVICE_2022, both, T0)
     found = {
         device.edition: [
             (root.findtext("AlarmMethod"), root.findtext("Info/AlarmType"))
@@ -90,8 +70,8 @@ def test_defects_of_a_picture_are_video_alarms() -> None:
 
 def test_what_happened_is_told_once_in_a_while_and_alarms_nobody_for_long() -> None:
     book = AlarmBook()
-    assert book.happened(DEVICE, Condition.ORDER_REFUSED, "StopRecord", T0)
-    assert not book.happened(DEVICE, Condition.ORDER_REFUSED, "TeleBoot", T0 + 1)
+    assert book.happened(DEVICE, ORDER_REFUSED, "StopRecord", T0)
+    assert not book.happened(DEVICE, ORDER_REFUSED, "TeleBoot", T0 + 1)
     assert not book.is_alarming(DEVICE)
     assert [one.detail for one in book.waiting] == ["StopRecord"]
     root = judged(body(book.waiting[0], DEVICE_2016, "1"))
@@ -99,18 +79,19 @@ def test_what_happened_is_told_once_in_a_while_and_alarms_nobody_for_long() -> N
     again = AlarmBook()
     assert again.loads(book.dumps())
     again.observe(DEVICE_2016, [], T0 + REARM_US - 1)
-    assert not again.happened(DEVICE, Condition.ORDER_REFUSED, "TeleBoot", T0 + REARM_US - 1)
+    assert not again.happened(DEVICE, ORDER_REFUSED, "TeleBoot", T0 + REARM_US - 1)
     again.observe(DEVICE_2016, [], T0 + REARM_US)
-    assert again.happened(DEVICE, Condition.ORDER_REFUSED, "TeleBoot", T0 + REARM_US)
+    assert again.happened(DEVICE, ORDER_REFUSED, "TeleBoot", T0 + REARM_US)
 
 
-def test_what_does_not_last_is_no_alarm() -> None:
-    watch = AlarmWatch()
-    assert watch.observe([LOST], T0) == []
-    assert watch.observe([LOST], T0 + LASTS_US - 1) == []
-    assert watch.observe([], T0 + LASTS_US) == []
-    assert watch.observe([LOST], T0 + LASTS_US + 1) == []
-    assert watch.observe([LOST], T0 + 2 * LASTS_US + 1) == [(LOST, T0 + LASTS_US + 1)]
+def test_a_recorder_that_restarts_is_no_alarm() -> None:
+    watch = RecorderWatch()
+    assert watch.observe(False, T0) is None
+    assert watch.observe(False, T0 + LASTS_US - 1) is None
+    assert watch.observe(True, T0 + LASTS_US) is None
+    assert watch.observe(False, T0 + LASTS_US + 1) is None
+    assert watch.observe(False, T0 + 2 * LASTS_US + 1) == T0 + LASTS_US + 1
+    assert watch.observe(True, T0 + 3 * LASTS_US) is None
 
 
 def _book() -> AlarmBook:
@@ -122,7 +103,7 @@ def test_an_alarm_is_told_once_and_waits_until_it_was_taken() -> None:
     for n in range(3):
         book.observe(DEVICE_2016, [(LOST, T0)], T0 + n)
     (alarm,) = book.waiting
-    assert (alarm.code, alarm.condition, alarm.at_us) == (YARD, Condition.VIDEO_LOST, T0)
+    assert (alarm.code, alarm.condition, alarm.at_us) == (YARD, "video_lost", T0)
     assert book.is_alarming(YARD)
     assert not book.is_alarming(GATE)
     book.taken(alarm.number)
@@ -145,16 +126,16 @@ def test_it_is_told_again_after_a_reset_or_long_after_it_was_gone() -> None:
     assert len(book.waiting) == 2
     book.observe(DEVICE_2016, [], T0 + 4)
     book.observe(DEVICE_2016, [], T0 + 4 + REARM_US)
+    assert len(book.waiting) == 3  # its end
     book.observe(DEVICE_2016, [(LOST, T0)], T0 + 5 + REARM_US)
-    assert len(book.waiting) == 3
+    assert len(book.waiting) == 4
     assert book.reset(DEVICE, DEVICE, "", "") == 1  # the device: everything
 
 
 def test_a_platform_hears_only_of_what_it_may_see() -> None:
     book = _book()
     one = replace(DEVICE_2016, channels=DEVICE_2016.channels[:1])
-    disk = Standing(camera="", condition=Condition.STORAGE_FAILED)
-    book.observe(one, [(LOST, T0), (disk, T0)], T0)
+    book.observe(one, [(LOST, T0), (DISK, T0)], T0)
     assert [alarm.code for alarm in book.waiting] == [DEVICE]
 
 
@@ -190,28 +171,40 @@ def test_a_damaged_book_begins_anew(data: bytes) -> None:
     assert book.waiting
 
 
-@pytest.mark.parametrize(
-    ("condition", "priority", "method", "kind"),
-    [
-        (Condition.VIDEO_LOST, "2", "2", "1"),
-        (Condition.STORAGE_FAILED, "1", "6", "1"),
-        (Condition.STORAGE_FULL, "3", "2", "3"),
-        (Condition.RECORDING_INTERRUPTED, "2", "7", None),
-        (Condition.RETENTION_AT_RISK, "1", "7", None),
-        (Condition.RECORDER_STOPPED, "1", "7", None),
-    ],
-)
-def test_bodies(condition: Condition, priority: str, method: str, kind: str | None) -> None:
-    alarm = alarms.Alarm(number=1, code=GATE, condition=condition, at_us=T0, detail="why")
+def test_an_end_is_told_once_as_the_least_of_alarms() -> None:
+    book = _book()
+    book.observe(DEVICE_2016, [(LOST, T0), (DISK, T0)], T0)
+    for alarm in list(book.waiting):
+        book.taken(alarm.number)
+    book.observe(DEVICE_2016, [], T0 + 1, is_known=False)  # edge is away: nobody knows
+    book.observe(DEVICE_2016, [], T0 + 1 + 2 * REARM_US, is_known=False)
+    book.observe(DEVICE_2016, [(DISK, T0)], T0 + 2 + 2 * REARM_US)
+    assert book.waiting == []
+    again = _book()
+    assert again.loads(book.dumps())
+    again.observe(DEVICE_2016, [(DISK, T0)], T0 + 2 + 3 * REARM_US)
+    again.observe(DEVICE_2016, [(DISK, T0)], T0 + 3 + 9 * REARM_US)
+    (ended,) = again.waiting
+    assert (ended.code, ended.at_us) == (YARD, T0 + 2 + 2 * REARM_US)
+    root = judged(body(ended, DEVICE_2016, "5"))
+    assert root.findtext("AlarmPriority") == "4"
+    assert root.findtext("AlarmMethod") == "7"
+    assert root.findtext("Info/AlarmType") is None
+    assert root.findtext("AlarmDescription") == "恢复 ended: 视频丢失 video lost"
+
+
+@pytest.mark.parametrize("terms", [*alarms.TERMS.values(), LOST_TERMS, DISK_TERMS])
+def test_bodies(terms: Terms) -> None:
+    alarm = alarms.Alarm(number=1, code=GATE, condition="any", at_us=T0, terms=terms, detail="why")
     root = judged(body(alarm, DEVICE_2016, "5"))
     assert (root.tag, root.findtext("CmdType"), root.findtext("DeviceID")) == (
         "Notify",
         "Alarm",
         GATE,
     )
-    assert root.findtext("AlarmPriority") == priority
-    assert root.findtext("AlarmMethod") == method
-    assert root.findtext("Info/AlarmType") == kind
+    assert root.findtext("AlarmPriority") == str(terms.priority)
+    assert root.findtext("AlarmMethod") == str(terms.method)
+    assert root.findtext("Info/AlarmType") == (None if terms.type is None else str(terms.type))
     assert root.findtext("AlarmTime") == "2026-11-23T08:00:00"
     assert (root.findtext("AlarmDescription") or "").endswith("why")
     assert root.findtext("Longitude") == "118.376451"
@@ -226,16 +219,9 @@ def test_subscriptions_filter() -> None:
     )
     assert alarm_filter(message) == AlarmFilter()
     disks = alarm_filter(ask("Alarm", "<AlarmMethod>56</AlarmMethod>"))
-    lost = alarms.Alarm(number=1, code=GATE, condition=Condition.VIDEO_LOST, at_us=T0)
+    lost = alarms.Alarm(number=1, code=GATE, condition="video_lost", at_us=T0, terms=LOST_TERMS)
     assert not disks.takes(lost)
-    assert disks.takes(replace(lost, condition=Condition.STORAGE_FAILED))
+    assert disks.takes(replace(lost, terms=DISK_TERMS))
     urgent = alarm_filter(ask("Alarm", "<EndAlarmPriority>1</EndAlarmPriority>"))
     assert not urgent.takes(lost)
     assert alarm_filter(ask("Alarm")).takes(lost)
-
-
-def test_a_camera_out_of_service_raises_nothing() -> None:
-    assert standing(SiteState(is_running=True), CAMERAS) == []
-    blind = CameraState(presence=Presence.VLOST, cause="camera_auth")
-    state = SiteState(is_running=True, cameras={"gate": blind})
-    assert standing(state, CAMERAS)[0].detail == "camera_auth"

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from config.address import Address
+from edge.alarms.codes import Code
+from edge.alarms.register import Alarm, document
 from retention.endpoint import Endpoint, Health
 from tests.support.box import free_port
 from uplink.device import Presence, SiteState
@@ -29,11 +31,23 @@ TOLD: dict[str, Any] = {
             "manufacturer": "Lab",
             "model": "IPC",
             "firmware": "1",
-            "defects": ["covered", "blurred"],
         }
     },
     "volumes": [{"name": "/a", "state": "ok", "capacity_bytes": 10, "free_bytes": 1}],
-    "retention_risk": "",
+    "alarms": [
+        document(
+            Alarm(number=n, code=code, subject=subject, reason_zh="因", reason_en="why", since_us=7)
+        )
+        for n, (code, subject) in enumerate(
+            [
+                (Code.PICTURE_COVERED, "gate"),
+                (Code.PICTURE_BLURRED, "gate"),
+                (Code.STORAGE_FAILED, "/a"),
+                (Code.RETENTION_AT_RISK, ""),
+                (Code.AUDIT_BROKEN, ""),
+            ]
+        )
+    ],
     "pressure": 0.125,
 }
 
@@ -58,8 +72,17 @@ def test_the_state_is_read_and_lost_only_after_some_misses() -> None:
     assert edge.state.camera("gate").presence is Presence.VLOST
     assert edge.state.camera("other").presence is Presence.OFF
     assert edge.state.volumes[0].capacity_bytes == 10
-    assert edge.state.camera("gate").defects == ("blurred", "covered")
+    assert edge.state.camera("gate").defects == ("picture_blurred", "picture_covered")
     assert edge.state.pressure == 0.125
+    assert [(one.condition, one.camera, one.method, one.type) for one in edge.state.alarms] == [
+        ("picture_covered", "gate", 5, 13),
+        ("picture_blurred", "gate", 5, 11),
+        ("storage_failed /a", "", 6, 1),
+        ("retention_at_risk", "", 7, None),
+    ]  # and nothing of what the standard has no name for
+    assert edge.state.alarms[2].name == "存储故障 storage failure"
+    assert edge.state.alarms[2].detail == "disk 1: 因 why"
+    assert edge.state.alarms[2].since_us == 7
     for _ in range(MISSES_MAX - 1):
         asyncio.run(edge.poll())
         assert edge.state.is_running
@@ -67,7 +90,7 @@ def test_the_state_is_read_and_lost_only_after_some_misses() -> None:
     assert edge.state == SiteState()
 
 
-@pytest.mark.parametrize("key", ["cameras", "volumes", "retention_risk", "pressure"])
+@pytest.mark.parametrize("key", ["cameras", "volumes", "alarms", "pressure"])
 def test_another_shape_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match="another shape"):
         site_state({name: value for name, value in TOLD.items() if name != key})

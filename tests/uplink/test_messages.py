@@ -37,7 +37,6 @@ from tests.uplink.uplinking import (
     incoming,
     picture_server,
 )
-from uplink.alarms import LASTS_US
 from uplink.changes import SETTLES_US
 from uplink.device import Device, SiteState
 from uplink.manscdp.instants import format_time, parse_time
@@ -451,8 +450,6 @@ async def _until(condition: Any) -> None:
 async def _raise_alarm(one: Bench) -> None:
     one.state = STATE
     one.messages.tick(one.platform)
-    one.clock.now_us += LASTS_US
-    one.messages.tick(one.platform)
 
 
 def test_an_alarm_survives_an_outage_and_a_restart(tmp_path: Path) -> None:
@@ -470,7 +467,6 @@ def test_an_alarm_survives_an_outage_and_a_restart(tmp_path: Path) -> None:
 
     async def after() -> None:
         async with bench(tmp_path) as one:
-            one.clock.now_us += LASTS_US
             one.platform.status = None
             serving = asyncio.get_running_loop().create_task(one.messages.serve())
             await asyncio.sleep(0.2)  # it was tried, and not answered
