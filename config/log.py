@@ -93,7 +93,16 @@ def set_up(*, level: int = logging.INFO, stream: TextIO | None = None) -> None:
     root.addHandler(handler)
     root.setLevel(level)
     # Third parties log urls, SOAP bodies and job details below warning.
-    for name in ("zeep", "urllib3", "requests", "onvif", "apscheduler", "libav", "asyncio"):
+    for name in (
+        "zeep",
+        "urllib3",
+        "requests",
+        "onvif",
+        "apscheduler",
+        "libav",
+        "asyncio",
+        "uvicorn",
+    ):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 

@@ -108,7 +108,7 @@ def _confirm_time(settings: Settings, *, is_sure: bool, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("services", nargs=-1, type=click.Choice(["edge", "uplink"]))
+@click.argument("services", nargs=-1, type=click.Choice(["edge", "uplink", "console"]))
 @config_option
 @json_option
 @_report_errors
@@ -122,7 +122,7 @@ def run(services: tuple[str, ...], config_path: Path, as_json: bool) -> None:
         run_edge(config_path)
         return
     load(config_path)  # its faults once, not from each service
-    code = run_services(services or ("edge", "uplink"), config_path)
+    code = run_services(services or ("edge", "uplink", "console"), config_path)
     if code:
         sys.exit(code)
 
@@ -514,6 +514,86 @@ def _tell_hold(answer: dict[str, Any], *, as_json: bool) -> None:
         click.echo(render_answer(answer))
     if answer["pending_volumes"]:
         sys.exit(EXIT_FINDING)
+
+
+@main.group()
+def user() -> None:
+    """账号 Console accounts."""
+
+
+@user.command("add")
+@click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice(["integrator", "head", "guard", "auditor"]),
+    required=True,
+    help="集成商, 负责人, 值班, 审计",
+)
+@click.option("--full-name", default="", help="姓名 as registers show it")
+@config_option
+@json_option
+@_report_errors
+def user_add(name: str, role: str, full_name: str, config_path: Path, as_json: bool) -> None:
+    """新建账号 Make an account; prints its first password, this once."""
+    from edge import user_command
+    from edge.console.roles import Role
+
+    password = user_command.add(load(config_path), name, Role(role), full_name)
+    _tell_password(name, password, as_json=as_json)
+
+
+@user.command("passwd")
+@click.argument("name")
+@config_option
+@json_option
+@_report_errors
+def user_passwd(name: str, config_path: Path, as_json: bool) -> None:
+    """重置密码 Give a new first password; ends the account's sessions."""
+    from edge import user_command
+
+    password = user_command.new_password(load(config_path), name)
+    _tell_password(name, password, as_json=as_json)
+
+
+@user.command("list")
+@config_option
+@json_option
+@_report_errors
+def user_list(config_path: Path, as_json: bool) -> None:
+    """列出账号 Every account, disabled ones too."""
+    from edge import user_command
+
+    users = user_command.user_list(load(config_path))
+    if as_json:
+        _print_json(users)
+    else:
+        click.echo(user_command.render_list(users))
+
+
+@user.command("disable")
+@click.argument("name")
+@click.option("--undo", is_flag=True, help="恢复 enable it again")
+@config_option
+@json_option
+@_report_errors
+def user_disable(name: str, undo: bool, config_path: Path, as_json: bool) -> None:
+    """停用账号 Disable an account at once; its records stay."""
+    from edge import user_command
+
+    user_command.disable(load(config_path), name, is_disabled=not undo)
+    if as_json:
+        _print_json({"name": name, "disabled": not undo})
+    else:
+        click.echo(f"{name} {'已恢复 enabled' if undo else '已停用 disabled'}")
+
+
+def _tell_password(name: str, password: str, *, as_json: bool) -> None:
+    from edge.user_command import render_password
+
+    if as_json:
+        _print_json({"name": name, "first_password": password})
+    else:
+        click.echo(render_password(name, password))
 
 
 @main.command()

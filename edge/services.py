@@ -19,7 +19,11 @@ from pathlib import Path
 from edge.backoff import Backoff
 
 #: Modules that run a service. ``uplink`` is started, never imported (the import law).
-MODULES = {"edge": ("edge.cli", "run", "edge"), "uplink": ("uplink",)}
+MODULES = {
+    "edge": ("edge.cli", "run", "edge"),
+    "uplink": ("uplink",),
+    "console": ("edge.console",),
+}
 #: A service that ended sooner after its first start has not come up.
 COMING_UP_S = 5.0
 STOP_TIMEOUT_S = 30.0

@@ -63,13 +63,19 @@ class Action(StrEnum):
     PLATFORM_QUERY = "platform_query"
     PLATFORM_COMMAND = "platform_command"
     PLATFORM_CALL = "platform_call"  # pictures asked for, given or refused, and the end of it
+    LOGIN = "login"
+    LOGOUT = "logout"
+    ACCESS_REFUSED = "access_refused"  # somebody tried what his role may not
+    ACCOUNT_CHANGED = "account_changed"  # made, disabled, other password or role
+    TOKEN_CHANGED = "token_changed"  # made or revoked  # noqa: S105
+    FOOTAGE_ACCESS = "footage_access"  # a person is let see pictures, for the reason he stated
     LOG_MENDED = "log_mended"  # a line torn by a power cut was taken off the end
     LOG_PRUNED = "log_pruned"  # old parts were removed
     RECORDS_LOST = "records_lost"  # the disk did not take them
 
 
 #: Records of footage or personal data given to somebody: kept three years (PIPL art. 56).
-PROVISIONS = frozenset({Action.EXPORT, Action.PLATFORM_CALL})
+PROVISIONS = frozenset({Action.EXPORT, Action.PLATFORM_CALL, Action.FOOTAGE_ACCESS})
 
 
 class Outcome(StrEnum):

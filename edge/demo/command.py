@@ -17,10 +17,13 @@ import click
 from config.errors import XueliangError
 from config.load import load
 from config.rules import METRICS_PORTS
+from config.schema import Settings
+from edge.user_command import FIRST_ACCOUNT, first_account
 
 #: A demo fills no disk: it stops recording with this much left.
 RESERVE = "256MiB"
 METRICS_PORT = 9580
+CONSOLE_PORT = 8443
 NAMES = {
     "gate-exit": ("人行出口", "face"),
     "gate-entry": ("人行入口", "face"),
@@ -59,10 +62,11 @@ def run_demo(cameras: int, directory: Path, *, as_json: bool) -> None:
             raise DemoFailed("the simulated cameras did not start")
         config = _write_config(directory, json.loads(introduced)["cameras"])
         settings = load(config)
+        password = first_account(settings)
         edge = subprocess.Popen(
             [sys.executable, "-m", "edge.cli", "run", "-c", str(config)], start_new_session=True
         )
-        _say_where(settings.metrics.bind, config, cameras, as_json=as_json)
+        _say_where(settings, config, cameras, password, as_json=as_json)
         edge.wait()
         raise DemoFailed("edge ended by itself", hint="its last lines say why")
     except KeyboardInterrupt:
@@ -78,16 +82,31 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _say_where(bind: object, config: Path, cameras: int, *, as_json: bool) -> None:
+def _say_where(
+    settings: Settings, config: Path, cameras: int, password: str | None, *, as_json: bool
+) -> None:
+    """``password``: of the console's first account; None where it was told at an earlier start."""
     program = shutil.which("xueliang", path=str(Path(sys.executable).parent)) or "xueliang"
+    bind, console = settings.metrics.bind, f"https://{settings.console.bind}/"
     if as_json:
-        click.echo(json.dumps({"config": str(config), "metrics": f"http://{bind}/metrics"}))
+        told = {
+            "config": str(config),
+            "metrics": f"http://{bind}/metrics",
+            "console": console,
+            "account": FIRST_ACCOUNT,
+            "first_password": password,
+        }
+        click.echo(json.dumps(told))
         return
+    again = f"已给出; 重置 told before; new one: {program} user passwd {FIRST_ACCOUNT} -c {config}"
     click.echo(
         f"""
 {cameras} 路模拟摄像机正在录像,按 Ctrl-C 停止。
 {cameras} simulated cameras are being recorded; Ctrl-C stops.
 
+  控制台 console  {console}
+  账号 account    {FIRST_ACCOUNT}
+  密码 password   {password or again}
   状态 status     {program} status -c {config}
   时间轴 timeline {program} timeline gate-exit --from {{开始}} --to {{结束}} -c {config}
   录像 footage    {config.parent / "volume"}
@@ -109,7 +128,8 @@ def _write_config(directory: Path, introduced: list[dict[str, Any]]) -> Path:
         f"volumes = [{json.dumps(str(volume))}]",
         f"state_dir = {json.dumps(str(directory / 'state'))}",
         f'reserve_bytes = "{RESERVE}"\n',
-        f'[metrics]\nbind = "127.0.0.1:{_free_port(METRICS_PORT)}"\n',
+        f'[metrics]\nbind = "127.0.0.1:{_free_port(METRICS_PORT, METRICS_PORTS)}"\n',
+        f'[console]\nbind = "127.0.0.1:{_free_port(CONSOLE_PORT, 1)}"\n',
     ]
     for number, camera in enumerate(introduced, 1):
         name, role = NAMES.get(camera["id"], (camera["id"], "general"))
@@ -134,10 +154,10 @@ def _write_config(directory: Path, introduced: list[dict[str, Any]]) -> Path:
     return config
 
 
-def _free_port(wanted: int) -> int:
-    """``wanted`` if it and the ports after it that metrics take are free, else the next such."""
-    for port in range(wanted, wanted + 100 * METRICS_PORTS, METRICS_PORTS):
-        if all(_is_free(port + place) for place in range(METRICS_PORTS)):
+def _free_port(wanted: int, count: int) -> int:
+    """``wanted`` if it and the ports after it are free, ``count`` in all, else the next such."""
+    for port in range(wanted, wanted + 100 * count, count):
+        if all(_is_free(port + place) for place in range(count)):
             return port
     raise DemoFailed("no port is free on loopback")
 

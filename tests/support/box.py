@@ -69,6 +69,7 @@ class Box:
     buffer_bytes: str = "64MiB"
     evidence: str = ""  # lines of [evidence]
     port: int = field(default_factory=free_port)
+    console_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -98,6 +99,7 @@ class Box:
             f'buffer_bytes = "{self.buffer_bytes}"',
             f"segment_seconds = {self.segment_seconds}",
             f'[metrics]\nbind = "127.0.0.1:{self.port}"',
+            f'[console]\nbind = "127.0.0.1:{self.console_port}"',
         ]
         if self.evidence:
             lines.append(f"[evidence]\n{self.evidence}")

@@ -70,6 +70,7 @@ class UplinkBox:
     more: str = ""  # further TOML: cameras
     storage: str = ""  # further lines of [storage]
     metrics_port: int = field(default_factory=free_port)
+    console_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     def write_config(self) -> None:
@@ -80,6 +81,7 @@ class UplinkBox:
             f'volumes = ["{volume}"]\nstate_dir = "{self.folder / "state"}"',
             self.storage,
             f'[metrics]\nbind = "127.0.0.1:{self.metrics_port}"',
+            f'[console]\nbind = "127.0.0.1:{self.console_port}"',
             *(platform.toml(self.folder) for platform in self.platforms),
             self.more,
         ]

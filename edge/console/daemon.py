@@ -1,0 +1,199 @@
+"""The ``console`` service: the local web page of nursery and integrator. Shell; composition root.
+
+TLS on ``[console] bind``, nothing else; footage and index are only ever read, and nothing here can
+reach a write path (import contract ``readers``). What changes things is asked of the running
+``edge`` over its control socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+
+from config import log as logging_setup
+from config.errors import XueliangError
+from config.load import ConfigError, load
+from config.schema import Settings
+from edge.console import certificate
+from edge.console.accounts import Accounts
+from edge.console.app import make_app
+from edge.console.metrics import ConsoleMetrics
+from edge.console.parts import Parts
+from edge.console.records_file import console_folder
+from edge.console.tokens import Tokens
+from retention.audit import AuditLog
+from retention.audit_chain import Action
+from retention.clock import SystemClock
+from retention.endpoint import Endpoint, Health
+from retention.model import US_PER_S
+
+log = logging.getLogger(__name__)
+
+#: Settings that a running console cannot change.
+_FIXED = ("storage", "console", "metrics")
+#: Metrics: edge's port, then uplink's, then this.
+PORT_AFTER_EDGE = 2
+CONNECTIONS_MAX = 200
+KEEP_ALIVE_S = 15
+STOP_S = 5
+
+
+class ConsoleUnavailable(XueliangError):
+    """The console cannot listen on its address."""
+
+    code = "console_unavailable"
+
+
+def run_console(config_path: Path) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP reads the settings anew.
+
+    Raises:
+        ConfigError, ConsoleUnavailable, CertificateUnusable, EndpointUnavailable: before anything
+            is served.
+    """
+    settings = load(config_path)
+    logging_setup.set_up()
+    asyncio.run(_Console(config_path, settings).run())
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are this service's own to take."""
+        yield
+
+
+class _Console:
+    def __init__(self, config_path: Path, settings: Settings) -> None:
+        self._config_path = config_path
+        self._settings = settings
+        self._clock = SystemClock()
+        self._stopping = asyncio.Event()
+        self._reloading = asyncio.Event()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reloading.set)
+        settings, state_dir = self._settings, self._settings.storage.state_dir
+        console_folder(state_dir)
+        metrics = ConsoleMetrics(lambda: len(self._parts.sessions))
+        with contextlib.ExitStack() as stack:
+            audit = stack.enter_context(
+                AuditLog(
+                    state_dir,
+                    "console",
+                    self._clock,
+                    on_record=lambda action: metrics.audit_records.labels(action.value).inc(),
+                )
+            )
+            self._parts = Parts(
+                settings=settings,
+                config_path=self._config_path,
+                clock=self._clock,
+                audit=audit,
+                accounts=Accounts(state_dir, self._clock),
+                tokens=Tokens(state_dir, self._clock),
+                metrics=metrics,
+            )
+            server = self._server()
+            listener = _listen(settings)
+            stack.callback(listener.close)
+            bind = settings.metrics.bind
+            endpoint = Endpoint(
+                bind.host, bind.port + PORT_AFTER_EDGE, metrics.registry, self._health
+            )
+            stack.callback(endpoint.close)
+            metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
+            audit.record(Action.SERVICE_STARTED, subject="console")
+            await self._serve(server, listener)
+            audit.record(Action.SERVICE_STOPPED, subject="console")
+        log.info("console_stopped")
+
+    def _server(self) -> _Server:
+        found = certificate.ensure(
+            self._settings.storage.state_dir, self._settings.console.bind.host, self._clock
+        )
+        log.info("console_certificate", extra={"sha256": found.fingerprint})
+        return _Server(
+            uvicorn.Config(
+                make_app(self._parts),
+                ssl_keyfile=str(found.key),
+                ssl_certfile=str(found.certificate),
+                http="h11",
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                limit_concurrency=CONNECTIONS_MAX,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=STOP_S,
+            )
+        )
+
+    async def _serve(self, server: _Server, listener: socket.socket) -> None:
+        async with asyncio.TaskGroup() as jobs:
+            serving = jobs.create_task(server.serve([listener]))
+            log.info("console_started", extra={"bind": str(self._settings.console.bind)})
+            while not self._stopping.is_set() and not serving.done():
+                waits = [
+                    asyncio.ensure_future(event.wait())
+                    for event in (self._stopping, self._reloading)
+                ]
+                await asyncio.wait([serving, *waits], return_when=asyncio.FIRST_COMPLETED)
+                for wait in waits:
+                    wait.cancel()
+                if self._reloading.is_set():
+                    self._reloading.clear()
+                    await self._reload()
+            server.should_exit = True
+
+    async def _reload(self) -> None:
+        """A bad file leaves the old settings in force."""
+        metrics = self._parts.metrics
+        try:
+            fresh = await asyncio.to_thread(load, self._config_path)
+        except ConfigError as error:
+            metrics.reloads.labels("failed").inc()
+            for problem in error.problems:
+                log.error("settings_refused", extra={"problem": problem.sentence()})
+            return
+        for key in _FIXED:
+            if getattr(fresh, key) != getattr(self._settings, key):
+                log.warning("settings_need_restart", extra={"key": key})
+                fresh = fresh.model_copy(update={key: getattr(self._settings, key)})
+        self._settings = self._parts.settings = fresh
+        metrics.reloads.labels("ok").inc()
+        metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
+        log.info("settings_in_force")
+
+    def _health(self) -> Health:
+        failure = self._parts.audit.failure
+        return Health(is_healthy=not failure, reasons={"audit": failure} if failure else {})
+
+
+def _listen(settings: Settings) -> socket.socket:
+    bind = settings.console.bind
+    family = socket.AF_INET6 if ":" in bind.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((bind.host, bind.port))
+    except OSError as error:
+        listener.close()
+        raise ConsoleUnavailable(
+            f"the console cannot listen on {bind} ({error.strerror})",
+            hint="set [console] bind to a free address of this machine",
+        ) from error
+    return listener

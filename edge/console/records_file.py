@@ -1,0 +1,136 @@
+"""A small JSON file of the console: read whole, written whole or not at all. Shell.
+
+Two processes may change one (the console, and ``xueliang user``): whoever changes it holds a lock
+beside it and reads it anew first.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from config.errors import Retry, XueliangError
+
+FOLDER = "console"
+FILE_BYTES_MAX = 4 * 2**20
+
+
+class ConsoleFileUnusable(XueliangError):
+    """A file of the console cannot be read or written."""
+
+    code = "console_file_unusable"
+
+
+class RecordsFile:
+    """``<state_dir>/console/<name>``, mode 0600, of the folder's owner.
+
+    Args:
+        empty: what stands for a file that is not there yet.
+    """
+
+    def __init__(self, state_dir: Path, name: str, empty: Callable[[], Any]) -> None:
+        self.path = console_folder(state_dir) / name
+        self._empty = empty
+        self._stamp: tuple[int, int, int] | None = None
+        self._content: Any = None
+
+    def read(self) -> Any:
+        """The content; read again only when the file is another one. Not to be changed.
+
+        Raises:
+            ConsoleFileUnusable: unreadable or damaged.
+        """
+        try:
+            found = os.stat(self.path)
+            stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+            if stamp != self._stamp:
+                self._content, self._stamp = json.loads(self.path.read_bytes()), stamp
+        except FileNotFoundError:
+            self._content, self._stamp = self._empty(), None
+        except OSError as error:
+            raise self._unusable(error) from error
+        except ValueError as error:
+            raise ConsoleFileUnusable(
+                f"{self.path} is damaged", hint="put it back from a copy, or move it away"
+            ) from error
+        return self._content
+
+    @contextmanager
+    def changing(self) -> Iterator[Any]:
+        """The content as it stands, to be changed; written when the block ends well.
+
+        Raises:
+            ConsoleFileUnusable: unreadable, damaged, or not writable: then nothing has changed.
+        """
+        try:
+            lock = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._stamp = None
+            content = json.loads(json.dumps(self.read()))
+            yield content
+            try:
+                _write(self.path, json.dumps(content, ensure_ascii=False, indent=1).encode(), lock)
+            except OSError as error:
+                raise self._unusable(error) from error
+        finally:
+            self._stamp = None
+            os.close(lock)
+
+    def _unusable(self, error: OSError) -> ConsoleFileUnusable:
+        return ConsoleFileUnusable(
+            f"{self.path} cannot be used: {error.strerror or error}",
+            hint="run this as root or as the console's user; is the disk full or read-only?",
+            retry=Retry.LATER,
+        )
+
+
+def console_folder(state_dir: Path) -> Path:
+    """The console's own folder, made (0700) if it is missing.
+
+    Raises:
+        ConsoleFileUnusable: it cannot be made.
+    """
+    folder = state_dir / FOLDER
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConsoleFileUnusable(
+            f"the folder {folder} cannot be made: {error.strerror}",
+            hint="may this user write in the state folder?",
+        ) from error
+    return folder
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Durable under its name or not at all; mode 0600, of the folder's owner. Raises OSError."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _write(path, content, folder)
+    finally:
+        os.close(folder)
+
+
+def _write(path: Path, content: bytes, folder: int) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        owner = os.fstat(folder)
+        if os.geteuid() == 0 and owner.st_uid != 0:  # root at work for the console's user
+            os.fchown(file, owner.st_uid, owner.st_gid)
+        with os.fdopen(os.dup(file), "wb") as out:
+            out.write(content)
+        os.fsync(file)
+    finally:
+        os.close(file)
+    beside.replace(path)
+    os.fsync(folder)
