@@ -104,8 +104,8 @@ def _check_state_dir(path: Path) -> Iterator[Finding]:
             yield _bad(thing, "does not exist and cannot be made", f"make it: mkdir {path}")
     elif not os.access(path, os.W_OK | os.X_OK):
         yield _bad(thing, "is not writable by this user", f"chown it to the user of edge: {path}")
-    elif path.stat().st_mode & 0o077:
-        yield _warning(thing, "can be read by other users", f"chmod 700 {path}")
+    elif path.stat().st_mode & 0o027:
+        yield _warning(thing, "is open to other users", f"chmod 750 {path}")
     else:
         yield _good(thing, "is writable by this user alone")
 

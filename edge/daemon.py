@@ -64,6 +64,8 @@ from retention.clock import SystemClock, boot_id
 from retention.endpoint import Endpoint
 from retention.index.errors import IndexUnavailable
 from retention.model import US_PER_S
+from retention.progress import Progress
+from retention.service_manager import ServiceManager
 from retention.start import Opened, open_for_recording
 from retention.volume_errors import VolumeError, VolumeState
 from retention.volume_process import VolumeProcess
@@ -82,6 +84,9 @@ RECONCILE_PAUSE_S = 0.2
 SMART_S = 900
 CLOCKS_S = 2
 NEIGHBOURS_S = 5
+#: Parts whose standstill only a restart mends, and how long each may take. A disk that hangs is
+#: none of them: recording goes on around it, and no restart would bring it back.
+PROGRESS_US = {"accounts": 20 * US_PER_S, "index_thread": 20 * US_PER_S}
 #: Settings that a running edge cannot change.
 _FIXED = ("storage", "metrics")
 
@@ -106,6 +111,7 @@ class _Edge:
         self._settings = settings
         self._clock = SystemClock()
         self._boot_id = boot_id()
+        self._manager = ServiceManager()
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Event()
         self._view: View | None = None
@@ -144,6 +150,7 @@ class _Edge:
         try:
             await self._record(opened)
         finally:
+            self._manager.stopping()
             await asyncio.to_thread(self._close_storage, opened)
         log.info("edge_stopped")
 
@@ -324,6 +331,8 @@ class _Edge:
             self._jobs = self._schedule(opened)
             self._jobs.add_job(orders.go_home, "interval", seconds=HOME_S)
             stack.callback(self._jobs.shutdown, wait=False)
+            self._progress = Progress(PROGRESS_US, self._clock.monotonic_us())
+            self._manager.ready()
             while not self._stopping.is_set():
                 await self._turn(opened, cameras)
 
@@ -335,6 +344,7 @@ class _Edge:
         assert self._view is not None
         self.alarms.tell("edge", [*self._view.faults(), *self._proof.faults()])
         opened.ledger.alive(self._clock.utc_us(), self._time.state())
+        self._tell_progress(opened)
         if self._reloading.is_set():
             self._reloading.clear()
             await self._reload(opened, cameras)
@@ -343,6 +353,14 @@ class _Edge:
                 await self._stopping.wait()
         except TimeoutError:
             return
+
+    def _tell_progress(self, opened: Opened) -> None:
+        """The loop turned, every camera's account was brought up to now."""
+        now_us = self._clock.monotonic_us()
+        self._progress.beat("accounts", now_us)
+        if opened.index.is_alive:
+            self._progress.beat("index_thread", now_us)
+        self._manager.feed(self._progress, now_us)
 
     async def _reload(self, opened: Opened, cameras: Cameras) -> None:
         """A bad file leaves the old settings in force."""

@@ -28,6 +28,8 @@ from retention.audit_chain import Action
 from retention.clock import HostClock, SystemClock, boot_id
 from retention.endpoint import Endpoint, Health
 from retention.priority import Disk, give_way
+from retention.progress import Progress
+from retention.service_manager import ServiceManager
 from uplink.agent import Agent
 from uplink.assembly import Answers, answering
 from uplink.desk import Desk, Surroundings
@@ -58,6 +60,10 @@ NICE = 5
 _FIXED = ("storage", "metrics")
 #: The reserved interface is looked at so often even if the kernel tells nothing.
 LOOK_S = 5.0
+#: Parts whose standstill only a restart mends, and how long each may take: sockets and settings
+#: looked after, every platform's agent turned when it was due.
+PROGRESS_US = {"interfaces": 60 * US_PER_S, "agents": 60 * US_PER_S}
+AGENT_LATE_US = 10 * US_PER_S
 #: How long a stopping service waits for its platforms.
 STOP_S = 3.0
 #: A link that flaps hurries nobody more often than this.
@@ -98,6 +104,7 @@ class Uplink:
         self._config_path = config_path
         self._settings = settings
         self._clock = clock
+        self._manager = ServiceManager()
         self._stations: dict[str, _Station] = {}
         self._refused: dict[str, str] = {}  # platforms that could not be begun, and why
         self._sockets: dict[Place, SipSocket] = {}
@@ -145,9 +152,12 @@ class Uplink:
             stack.callback(watch.close)
             audit.record(Action.SERVICE_STARTED, subject="uplink")
             await self._apply(self._settings)
+            self._progress = Progress(PROGRESS_US, self._clock.monotonic_us())
+            self._manager.ready()
             try:
                 await self._serve()
             finally:
+                self._manager.stopping()
                 await self._leave()
             audit.record(Action.SERVICE_STOPPED, subject="uplink")
         log.info("uplink_stopped")
@@ -160,12 +170,20 @@ class Uplink:
             self._look()
             if self._resolver.is_due(self._clock.monotonic_us()):
                 await self._resolve()
+            self._tell_progress()
             waits = [
                 asyncio.ensure_future(event.wait()) for event in (self._stopping, self._reloading)
             ]
             await asyncio.wait(waits, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 wait.cancel()
+
+    def _tell_progress(self) -> None:
+        now_us = self._clock.monotonic_us()
+        self._progress.beat("interfaces", now_us)
+        if not any(one.desk.is_late(AGENT_LATE_US) for one in self._stations.values()):
+            self._progress.beat("agents", now_us)
+        self._manager.feed(self._progress, now_us)
 
     # Settings --------------------------------------------------------------------------------
 

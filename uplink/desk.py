@@ -117,6 +117,11 @@ class Desk:
             self.agent.connection_lost(self._now())
         self._drain()
 
+    def is_late(self, late_us: int) -> bool:
+        """Whether something of the agent was due that long ago: its timer does not turn it."""
+        due_us = self.agent.next_us()
+        return due_us is not None and self._now() - due_us > late_us
+
     def stop(self) -> None:
         """``stopped`` is set once the platform knows, or after two seconds."""
         self.agent.stop(self._now())

@@ -185,6 +185,11 @@ class IndexWriter:
     ) -> None:
         self.close()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread still takes operations, be it that a disk keeps it waiting."""
+        return self._thread.is_alive()
+
     def submit(self, operation: Callable[[sqlite3.Connection], T]) -> Future[T]:
         """Queue a function; its future answers once its changes are on the disk. From any thread.
 
