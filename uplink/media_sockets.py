@@ -6,10 +6,13 @@ a live call skips, a playback waits. Packets are spread so that a key frame does
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import logging
 import os
 import socket
+import termios
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,6 +40,8 @@ STUCK_S = 60.0
 #: UDP: a port that is told unreachable for so long.
 UNREACHABLE_S = 5.0
 WRITABLE_S = 0.5
+#: How often it is looked whether everything has arrived.
+ACKNOWLEDGED_S = 0.02
 
 
 class MediaSocketError(XueliangError):
@@ -123,9 +128,9 @@ class Sink(Protocol):
         """One picture's packets, spread. Raises :class:`PeerGone`."""
         ...
 
-    @property
-    def is_congested(self) -> bool:
-        """Whether a live call should skip to the next key frame."""
+    def has_room(self) -> bool:
+        """Whether a live call may send; else it skips to the next key frame. Raises
+        :class:`PeerGone`."""
         ...
 
     async def drain(self) -> None:
@@ -155,8 +160,6 @@ class Pacer:
 class UdpSink:
     """RTP from the port of ``m=``; sender reports from the one above it."""
 
-    is_congested = False
-
     def __init__(self, local: Local, port: int, peer: tuple[str, int], pacer: Pacer) -> None:
         self._pacer = pacer
         self._peer = peer
@@ -172,6 +175,9 @@ class UdpSink:
 
     async def open(self) -> None:
         """Nothing to wait for."""
+
+    def has_room(self) -> bool:
+        return True
 
     async def send(self, packets: list[bytes]) -> None:
         for packet in packets:
@@ -237,6 +243,8 @@ class TcpSink:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._is_gone = False
+        #: Live: what waits for a peer that does not keep up, and since when it is as much.
+        self._stuck: tuple[int, float] | None = None
         self._listener: socket.socket | None = None
         if offer.transport is Transport.TCP_PASSIVE:
             self._listener = local.bound(socket.SOCK_STREAM, port)
@@ -296,14 +304,21 @@ class TcpSink:
             pass  # an end as well
         self._is_gone = True
 
-    @property
-    def is_congested(self) -> bool:
-        writer = self._writer
-        return (
-            self._is_live
-            and writer is not None
-            and writer.transport.get_write_buffer_size() > LIVE_WAITING_BYTES_MAX
-        )
+    def has_room(self) -> bool:
+        if not self._is_live or self._writer is None:
+            return True
+        waiting_bytes = self._writer.transport.get_write_buffer_size()
+        if waiting_bytes <= LIVE_WAITING_BYTES_MAX:
+            self._stuck = None
+            return True
+        now_s = asyncio.get_running_loop().time()
+        if self._is_gone:
+            raise PeerGone("the platform closed the media connection")
+        if self._stuck is None or self._stuck[0] != waiting_bytes:
+            self._stuck = waiting_bytes, now_s
+        elif now_s - self._stuck[1] > STUCK_S:
+            raise PeerGone("the platform takes nothing any more")
+        return False
 
     async def send(self, packets: list[bytes]) -> None:
         data = framed(packets)
@@ -330,6 +345,18 @@ class TcpSink:
             return
         writer.transport.set_write_buffer_limits(high=0)
         await self._drained(writer)
+        await self._acknowledged(writer.get_extra_info("socket"))
+
+    async def _acknowledged(self, peer: socket.socket) -> None:
+        """Until the platform's kernel has all of it: on a thin link ours holds seconds of it."""
+        loop = asyncio.get_running_loop()
+        held, since_s = -1, loop.time()
+        while not self._is_gone and (left := _unacknowledged_bytes(peer)):
+            if left != held:
+                held, since_s = left, loop.time()
+            elif loop.time() - since_s > STUCK_S:
+                raise PeerGone("the platform takes nothing any more")
+            await asyncio.sleep(ACKNOWLEDGED_S)
 
     def close(self) -> None:
         if self._listener is not None:
@@ -338,6 +365,15 @@ class TcpSink:
             self._reading.cancel()
         if self._writer is not None:
             self._writer.transport.abort()
+
+
+def _unacknowledged_bytes(peer: socket.socket) -> int:
+    """Of what was written (Linux SIOCOUTQ, tcp(7))."""
+    if peer.fileno() < 0:
+        return 0  # it broke: nothing arrives any more
+    count = array.array("i", [0])
+    fcntl.ioctl(peer.fileno(), termios.TIOCOUTQ, count)
+    return count[0]
 
 
 def open_sink(

@@ -172,7 +172,7 @@ class Session:
                     self._playback.skip()
                     continue
                 for stored in batch.units:
-                    if self.sink.is_congested:
+                    if not self.sink.has_room():
                         self._stalls.inc()
                         self._playback.skip()
                         continue

@@ -56,7 +56,7 @@ class Receiver:
 
     def start(self) -> Receiver:
         if self.transport == "tcp":
-            self._socket.listen(1)
+            self._socket.listen(8)
         self._run(self._udp if self.transport == "udp" else self._accept)
         return self
 
@@ -100,6 +100,7 @@ class Receiver:
                 continue
             self._connection.settimeout(0.1)
             self._stream()
+            self._connection.close()
 
     def _stream(self) -> None:
         assert self._connection is not None

@@ -189,6 +189,11 @@ class PlatformPeer:
                 return response
         return None
 
+    def forget(self) -> None:
+        """What was said so far, for long runs."""
+        self.requests.clear()
+        self.responses.clear()
+
     def messages(self, word: bytes) -> list[Request]:
         """MESSAGEs and NOTIFYs of the device whose body holds ``word``."""
         return [one for one in list(self.requests) if word in one.body]

@@ -53,9 +53,31 @@ class PeerCall:
     answer: Response | None = None
     call_id: str = field(default_factory=lambda: f"call-{time.time_ns()}-{next(_NUMBERS)}")
 
-    def invite(self, timeout_s: float = 10.0) -> Response:
-        """The final answer; a 200 is acknowledged."""
-        request = self.peer.request(
+    def invite(self, timeout_s: float = 10.0, *, acknowledges: bool = True) -> Response:
+        """The final answer; it is acknowledged unless said otherwise."""
+        request = self._offered()
+        self.answer = self.peer.ask(request, timeout_s)
+        if acknowledges:
+            self.acknowledge(request)
+        return self.answer
+
+    def invite_and_cancel(self) -> Response:
+        """Takes the INVITE back at once; where the device was quicker, BYE follows."""
+        request = self._offered()
+        self.peer.send(request.serialize())
+        cancel = self.peer.request("CANCEL", target=self.channel, call_id=self.call_id)
+        cancel.headers.set("Via", request.headers.get("Via"))
+        number = request.headers.get("CSeq").split()[0]
+        cancel.headers.set("CSeq", f"{number} CANCEL")
+        self.peer.send(cancel.serialize())
+        self.answer = self.peer.ask(request)
+        self.acknowledge(request)
+        if self.answer.status == 200:
+            self.bye()
+        return self.answer
+
+    def _offered(self) -> Request:
+        return self.peer.request(
             "INVITE",
             target=self.channel,
             body=self.sdp,
@@ -65,9 +87,6 @@ class PeerCall:
                 ("Content-Type", "Application/SDP"),
             ),
         )
-        self.answer = self.peer.ask(request, timeout_s)
-        self.acknowledge(request)
-        return self.answer
 
     def acknowledge(self, invite: Request) -> None:
         assert self.answer is not None

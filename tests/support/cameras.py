@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -208,9 +208,9 @@ class SiteProcess:
 
 
 @contextmanager
-def demo_process(*plans: CameraPlan) -> Iterator[SiteProcess]:
-    """Cameras in a child process until the block is left."""
-    command = [sys.executable, "-m", "edge.demo", "--plans", "--control"]
+def demo_process(*plans: CameraPlan, wrapper: Sequence[str] = ()) -> Iterator[SiteProcess]:
+    """Cameras in a child process (under ``wrapper``) until the block is left."""
+    command = [*wrapper, sys.executable, "-m", "edge.demo", "--plans", "--control"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:

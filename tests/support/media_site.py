@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from retention.index.errors import IndexUnavailable
 from retention.model import US_PER_S, Codec, Track
@@ -77,27 +78,38 @@ class MediaSite:
 
 @contextmanager
 def media_site(
-    folder: Path, cameras: Mapping[str, str], *, silent: Sequence[str] = (), recorded_s: float = 12
+    folder: Path,
+    cameras: Mapping[str, str],
+    *,
+    silent: Sequence[str] = (),
+    recorded_s: float = 12,
+    wrapper: Sequence[str] = (),
+    host: str = "127.0.0.1",
+    **settings: Any,
 ) -> Iterator[MediaSite]:
     """Records ``cameras`` (names, with the TOML of where they are) until ``recorded_s`` are there;
-    those in ``silent`` give nothing."""
+    those in ``silent`` give nothing.
+
+    Args:
+        wrapper: under which the services run.
+        host: the platform's.
+        settings: of the platform.
+    """
     codes = {name: CODE.format(place) for place, name in enumerate(cameras, 1)}
     tables = [
         f'[[camera]]\nid = "{name}"\nname = "{name}"\ngb_id = "{codes[name]}"\n{where}\n'
         for name, where in cameras.items()
     ]
-    with PlatformPeer() as peer:
-        platform = BoxPlatform(
-            server=f"127.0.0.1:{peer.port}",
-            extra='media_ports = "31000-31099"\nmedia_sessions = 6\n',
-        )
-        box = UplinkBox(folder=folder, platforms=[platform], more="".join(tables))
+    settings.setdefault("extra", 'media_ports = "31000-31099"\nmedia_sessions = 6\n')
+    with PlatformPeer(host=host) as peer:
+        platform = BoxPlatform(server=f"{host}:{peer.port}", **settings)
+        box = UplinkBox(folder=folder, platforms=[platform], more="".join(tables), wrapper=wrapper)
         box.storage = "segment_seconds = 3\ndurability_seconds = 1\n"
         box.write_config()
         begun_us = time.time_ns() // 1000
         with (folder / "edge.log").open("wb") as log:
             edge = subprocess.Popen(
-                [*XUELIANG, "run", "edge", "-c", box.config], stdout=log, stderr=log
+                [*wrapper, *XUELIANG, "run", "edge", "-c", box.config], stdout=log, stderr=log
             )
         try:
             made = MediaSite(box, peer, begun_us, codes)

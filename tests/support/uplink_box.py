@@ -138,12 +138,12 @@ class UplinkBox:
                 "try: r=u.urlopen(sys.argv[1],timeout=5)\nexcept e.HTTPError as x: r=x\n"
                 "print(r.read().decode())"
             )
-            return subprocess.run(
-                [*self.wrapper, sys.executable, "-c", fetch, url],
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
+            told = subprocess.run(
+                [*self.wrapper, sys.executable, "-c", fetch, url], capture_output=True, text=True
+            )
+            if told.returncode:
+                raise ConnectionError(told.stderr[-300:])
+            return told.stdout
         try:
             with urlopen(url, timeout=5) as answer:
                 text: str = answer.read().decode()

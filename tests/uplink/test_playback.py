@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from retention.model import US_PER_S, AccessUnit, Codec, MediaFormat, Track, VideoFormat
 from retention.read import StoredUnit
+from tests.support.playback_oracle import Oracle
 from uplink.mansrtsp import Method, PlaybackRequest
 from uplink.outgoing import OutgoingTimes
 from uplink.playback import From, Placed, Playback
@@ -52,11 +53,23 @@ class Source:
         keys = [n for n, one in enumerate(self.units) if one.unit.is_key]
         before = [n for n in keys if self.units[n].unit.pts_us <= place.at_us]
         if not place.is_reverse:
-            for one in self.units[before[-1] if before else 0 :]:
+            for one in self.units[self._first(before, place.at_us) :]:
                 if one.unit.pts_us < to_us:
                     yield one
             return
-        end_us = place.at_us + 1
+        yield from self._back(keys, before, place.at_us, to_us)
+
+    def _first(self, before: list[int], at_us: int) -> int:
+        """The key frame at or before an instant; from inside a gap the next one."""
+        shown = [n for n, one in enumerate(self.units) if one.unit.pts_us <= at_us]
+        if shown and at_us >= self.units[shown[-1]].unit.pts_us + FRAME_US:
+            return shown[-1] + 1
+        return before[-1] if before else 0
+
+    def _back(
+        self, keys: list[int], before: list[int], at_us: int, to_us: int
+    ) -> Iterator[StoredUnit]:
+        end_us = at_us + 1
         for key in reversed(before):
             following = next((n for n in keys if n > key), len(self.units))
             for one in self.units[key:following]:
@@ -269,56 +282,6 @@ def test_whatever_is_asked_what_is_sent_can_be_decoded_and_time_rises(
         before = one.pts
 
 
-class Oracle:
-    """What is to be sent, said by indices of pictures instead of sources and states."""
-
-    def __init__(self, units: list[StoredUnit]) -> None:
-        self.times = [one.unit.pts_us - T0 for one in units]
-        self.keys = [n for n, one in enumerate(units) if one.unit.is_key]
-        self.scale = 1.0
-        self.last: int | None = None  # index of the picture sent last, since the last seek
-        self.sought_us = 0
-        self.queue = self._forward()
-
-    def _group(self, n: int) -> int:
-        return max(key for key in self.keys if key <= n)
-
-    def _at(self, at_us: int) -> int:
-        """The last picture at or before an instant."""
-        return max(n for n, time in enumerate(self.times) if time <= at_us)
-
-    def _forward(self) -> list[int]:
-        first = self._group(self._at(self.sought_us)) if self.last is None else self.last + 1
-        if self.scale >= 8:
-            return [key for key in self.keys if key >= first]
-        return list(range(first, len(self.times)))
-
-    def _backward(self) -> list[int]:
-        upto = self._at(self.sought_us) if self.last is None else self.last
-        found = list(range(self._group(upto), upto + 1))
-        for key, following in reversed(list(zip(self.keys, self.keys[1:], strict=False))):
-            if following <= self._group(upto):
-                found += range(key, following)
-        return found
-
-    def control(self, asked: PlaybackRequest) -> None:
-        if asked.method is not Method.PLAY:
-            return
-        was = self.scale
-        self.scale = asked.scale or was
-        if asked.from_s is not None:
-            self.sought_us, self.last = round(min(asked.from_s, 40) * US_PER_S), None
-        is_other = (self.scale < 0, self.scale >= 8) != (was < 0, was >= 8)
-        if asked.from_s is not None or is_other:
-            self.queue = self._backward() if self.scale < 0 else self._forward()
-
-    def next(self) -> int | None:
-        if not self.queue:
-            return None
-        self.last = self.queue.pop(0)
-        return self.last
-
-
 @settings(max_examples=100)
 @given(
     st.lists(st.tuples(st.integers(0, 40), controls), max_size=8),
@@ -333,20 +296,8 @@ def test_each_order_of_commands_sends_just_what_it_says(
         total += count
         script.append((total, what))
     sent = play(playback(0, 40), Source(units), script)
-    oracle = Oracle(units)
-    due: list[int] = []
-    requests = list(script)
-    while True:
-        if requests and len(due) >= requests[0][0]:
-            oracle.control(requests.pop(0)[1])
-            continue
-        n = oracle.next()
-        if n is not None:
-            due.append(n)
-        elif requests:
-            requests[0] = (0, requests[0][1])
-        else:
-            break
+    keys = [n for n, one in enumerate(units) if one.unit.is_key]
+    due = Oracle([one.unit.pts_us - T0 for one in units], keys, 40, FRAME_US).due(script)
     order = {one.unit.pts_us: n for n, one in enumerate(units)}
     assert [order[one.stored.unit.pts_us] for one in sent] == due
 
