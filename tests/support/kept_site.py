@@ -37,9 +37,8 @@ def told(**more: Any) -> dict[str, Any]:
     gate = {
         "presence": "ON", "recording": True, "cause": "", "codec": "h264", "width": 64,
         "height": 64, "bits_per_second": 1, "manufacturer": "", "model": "", "firmware": "",
-        "defects": [],
     }  # fmt: skip
-    empty: dict[str, Any] = {"volumes": [], "retention_risk": "", "pressure": 0.0}
+    empty: dict[str, Any] = {"volumes": [], "alarms": [], "pressure": 0.0}
     return {"cameras": {"gate": gate}, **empty, **more}
 
 
