@@ -1,12 +1,14 @@
 """The local control socket of ``edge``: one JSON request a line, one JSON answer a line.
 
 Shell. The socket is a file in the state folder, mode 0600: who may open it is decided by the file
-system. It never carries secrets.
+system. On an installed box the console may, too, by a group that it shares with ``edge`` alone. It
+never carries secrets.
 """
 
 from __future__ import annotations
 
 import asyncio
+import grp
 import json
 import logging
 import os
@@ -20,6 +22,8 @@ from config.errors import Retry, XueliangError
 REQUEST_BYTES_MAX = 64 * 1024
 REPLY_BYTES_MAX = 16 * 1024 * 1024
 SOCKET_NAME = "edge.sock"
+#: Who may give orders to ``edge`` beside its own user and root (systemd/sysusers.d).
+GROUP = "xueliang-control"
 
 #: What a command gets (its arguments) and gives (a JSON-able answer).
 Command = Callable[[dict[str, Any]], Awaitable[Any]]
@@ -56,7 +60,20 @@ async def serve(
         )
     finally:
         os.umask(old_mask)
+    if not is_shared:
+        _open_to_group(path)
     return server
+
+
+def _open_to_group(path: Path) -> None:
+    """Let :data:`GROUP` connect, where there is such a group and this process is of it."""
+    try:
+        group = grp.getgrnam(GROUP).gr_gid
+    except KeyError:
+        return
+    if group in os.getgroups():
+        os.chown(path, -1, group)
+        path.chmod(0o660)
 
 
 async def _answer_all(

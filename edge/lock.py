@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from config.errors import XueliangError
+from retention.ownership import hand_over
 from retention.read import LOCK_NAME
 
 
@@ -35,6 +36,7 @@ def state_lock(state_dir: Path) -> Iterator[None]:
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = os.open(state_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        hand_over(file, state_dir)
     except OSError as error:
         raise StateFolderUnusable(
             f"the state folder {state_dir} cannot be used: {error.strerror}",

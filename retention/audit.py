@@ -49,6 +49,7 @@ from retention.audit_chain import (
 )
 from retention.clock import Clock
 from retention.model import US_PER_S
+from retention.ownership import hand_over
 
 log = logging.getLogger(__name__)
 
@@ -380,6 +381,7 @@ class AuditLog:
         self._part = os.open(
             path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, PART_MODE
         )
+        hand_over(self._part, self._folder)
         os.ftruncate(self._part, 0)
         self._part_month, self._part_bytes = month, 0
         os.fsync(self._lock)  # the folder
@@ -425,6 +427,7 @@ class AuditLog:
             number += 1
         file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PART_MODE)
         try:
+            hand_over(file, self._folder)
             os.write(file, content)
             os.fsync(file)
         finally:
@@ -549,6 +552,11 @@ def _make_folder(folder: Path) -> None:
         if not path.is_dir():
             with suppress(FileExistsError):
                 path.mkdir(mode=FOLDER_MODE)
+                made = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    hand_over(made, path.parent)
+                finally:
+                    os.close(made)
             _sync_folder(path.parent)
 
 

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from config.errors import XueliangError
+from retention.ownership import hand_over
 
 KEY_NAME = "signing-key.pem"
 KEY_BYTES_MAX = 4096
@@ -78,6 +79,7 @@ def _make(path: Path) -> None:
     beside.unlink(missing_ok=True)
     file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        hand_over(file, path.parent)
         os.write(file, content)
         os.fsync(file)
     finally:

@@ -15,6 +15,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio.to_thread
 import uvicorn
 
 from config import log as logging_setup
@@ -33,6 +34,8 @@ from retention.audit_chain import Action
 from retention.clock import SystemClock
 from retention.endpoint import Endpoint, Health
 from retention.model import US_PER_S
+from retention.progress import Progress
+from retention.service_manager import ServiceManager
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,9 @@ PORT_AFTER_EDGE = 2
 CONNECTIONS_MAX = 200
 KEEP_ALIVE_S = 15
 STOP_S = 5
+#: How long the loop, and the threads that pages are made in, may stand still.
+PROGRESS_US = {"pages": 30 * US_PER_S}
+LOOK_S = 5.0
 
 
 class ConsoleUnavailable(XueliangError):
@@ -75,6 +81,7 @@ class _Console:
         self._config_path = config_path
         self._settings = settings
         self._clock = SystemClock()
+        self._manager = ServiceManager()
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Event()
 
@@ -146,18 +153,32 @@ class _Console:
         async with asyncio.TaskGroup() as jobs:
             serving = jobs.create_task(server.serve([listener]))
             log.info("console_started", extra={"bind": str(self._settings.console.bind)})
+            progress = Progress(PROGRESS_US, self._clock.monotonic_us())
+            self._manager.ready()
             while not self._stopping.is_set() and not serving.done():
                 waits = [
                     asyncio.ensure_future(event.wait())
                     for event in (self._stopping, self._reloading)
                 ]
-                await asyncio.wait([serving, *waits], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    [serving, *waits], timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED
+                )
                 for wait in waits:
                     wait.cancel()
+                await self._tell_progress(progress)
                 if self._reloading.is_set():
                     self._reloading.clear()
                     await self._reload()
+            self._manager.stopping()
             server.should_exit = True
+
+    async def _tell_progress(self, progress: Progress) -> None:
+        """The loop turned; a thread of those that make pages answered."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                await anyio.to_thread.run_sync(_nothing, abandon_on_cancel=True)
+                progress.beat("pages", self._clock.monotonic_us())
+        self._manager.feed(progress, self._clock.monotonic_us())
 
     async def _reload(self) -> None:
         """A bad file leaves the old settings in force."""
@@ -181,6 +202,10 @@ class _Console:
     def _health(self) -> Health:
         failure = self._parts.audit.failure
         return Health(is_healthy=not failure, reasons={"audit": failure} if failure else {})
+
+
+def _nothing() -> None:
+    """What a thread does that shows that there is one."""
 
 
 def _listen(settings: Settings) -> socket.socket:

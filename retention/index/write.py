@@ -25,6 +25,7 @@ from retention.index.errors import IndexCorrupt, IndexUnavailable
 from retention.index.migrations import migrate
 from retention.index.rows import Alive, run_offset_us, segment_row
 from retention.model import Segment
+from retention.ownership import hand_over
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,11 @@ def connect_for_writing(path: Path) -> sqlite3.Connection:
     connection = None
     try:
         # the log beside it gets the same mode: readers are of the state folder's group
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, INDEX_MODE))
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, INDEX_MODE)
+        try:
+            hand_over(file, path.parent)  # SQLite gives the log beside it the same owner
+        finally:
+            os.close(file)
         connection = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
