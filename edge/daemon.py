@@ -307,6 +307,7 @@ class _Edge:
                 "exported": self._proof.exported,
                 "hold_add": lambda arguments: self._hold(desk.add, arguments),
                 "hold_release": lambda arguments: self._hold(desk.release, arguments),
+                "reload": self._ask_reload,
             }
             server = await control.serve(settings.storage.state_dir, commands)
             stack.callback(server.close)
@@ -577,6 +578,11 @@ class _Edge:
     async def _status(self, _arguments: dict[str, Any]) -> Any:
         assert self._view is not None
         return self._view.status()
+
+    async def _ask_reload(self, _arguments: dict[str, Any]) -> Any:
+        """As SIGHUP: the settings are read anew within a second."""
+        self._reloading.set()
+        return {}
 
     async def _alarms(self, _arguments: dict[str, Any]) -> Any:
         return {"standing": self.alarms.documents(), "ended": self.alarms.ended()}

@@ -2,15 +2,75 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import Response
 
+from edge.console.lights import Level, Seen, lights, other_alarms, worst
+from edge.console.parts import Covered
 from edge.console.roles import Permission
 from edge.console.rules import Rule
 from edge.console.visit import Visit
+from retention.gap_names import CAUSES_ZH
+from retention.index.errors import IndexUnavailable
+from retention.model import GapCause
 
 
 async def front(visit: Visit) -> Response:
-    return visit.page("front.html")
+    return visit.page("front.html", **await _values(visit))
 
 
-RULES = (Rule(method="GET", path="/", endpoint=front, permission=Permission.OWN, nav="nav.front"),)
+async def front_part(visit: Visit) -> Response:
+    """What the open page asks for anew by itself."""
+    return visit.page("_front.html", **await _values(visit))
+
+
+async def _values(visit: Visit) -> dict[str, Any]:
+    parts = visit.parts
+    seen = await parts.look()
+    found = lights(seen)
+    try:
+        coverage = await parts.coverage()
+    except IndexUnavailable:
+        coverage = {}
+    return {
+        "lights": found,
+        "worst": worst(found),
+        "alarms": other_alarms(seen),
+        "rows": [_row(visit, seen, coverage, camera.id) for camera in parts.settings.camera],
+        "now": parts.clock.utc_us(),
+    }
+
+
+def _row(visit: Visit, seen: Seen, coverage: dict[str, Covered], camera: str) -> dict[str, Any]:
+    settings = next(one for one in visit.parts.settings.camera if one.id == camera)
+    told = ((seen.told or {}).get("cameras") or {}).get(camera, {})
+    level = Level.OFF
+    if settings.enabled and seen.told is not None:
+        level = Level.OK if told.get("recording") else Level.BAD
+    cause = told.get("cause", "")
+    zh = CAUSES_ZH[GapCause(cause)] if cause in frozenset(GapCause) else ""
+    return {
+        "id": camera,
+        "name": settings.name,
+        "role": settings.role,
+        "level": level,
+        "is_enabled": settings.enabled,
+        "cause": zh if visit.language == "zh" else cause.replace("_", " "),
+        "rate": told.get("bits_per_second", 0) / 1e6,
+        "picture": f"{told['width']}×{told['height']}" if told.get("width") else "",
+        "codec": {"h264": "H.264", "h265": "H.265"}.get(told.get("codec", ""), ""),
+        "covered": coverage.get(camera),
+    }
+
+
+RULES = (
+    Rule(method="GET", path="/", endpoint=front, permission=Permission.OWN, nav="nav.front"),
+    Rule(
+        method="GET",
+        path="/front/part",
+        endpoint=front_part,
+        permission=Permission.OWN,
+        is_background=True,
+    ),
+)

@@ -15,11 +15,13 @@ from config.schema import Settings
 from edge import control
 from edge.console.accounts import Accounts
 from edge.console.grants import Grants
+from edge.console.lights import Seen
 from edge.console.lockout import FREE_FAILURES, Lockout
 from edge.console.metrics import ConsoleMetrics
 from edge.console.sessions import Sessions
 from edge.console.tokens import Tokens
-from edge.status import open_store
+from edge.neighbours import told_by
+from edge.status import WINDOWS, completeness_of, open_store, platforms_document, rounded
 from retention.audit import AuditLog
 from retention.clock import Clock
 from retention.read import Store
@@ -31,6 +33,47 @@ FREE_FAILURES_OF_ADDRESS = 20
 #: Argon2 takes 64 MiB and a core: so many at once, and so many that wait.
 HASHES_AT_ONCE = 2
 HASHES_WAITING_MAX = 16
+
+
+SEEN_US = 2_000_000
+COVERAGE_US = 120_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Covered:
+    """One camera's footage, as the index has it; ratios 0 to 1, None where nothing was due."""
+
+    day: float | None
+    week: float | None
+    all: float | None
+    oldest_us: int | None
+
+
+def seen(settings: Settings) -> Seen:
+    """Ask edge and uplink; blocks for a few milliseconds, seconds where one hangs."""
+    try:
+        status = control.ask(settings.storage.state_dir, "status")
+    except (control.ControlUnavailable, control.ControlRefused):
+        status = None
+    return Seen(
+        told=told_by(settings, 0),
+        status=status,
+        platforms=list(platforms_document(settings, zone_named(settings.site.timezone))),
+        cameras={camera.id: camera.name for camera in settings.camera if camera.enabled},
+        min_days=settings.retention.min_days,
+    )
+
+
+def covered(store: Store, settings: Settings, clock: Clock) -> dict[str, Covered]:
+    """Raises :class:`IndexUnavailable`."""
+    found = {}
+    for camera in settings.camera:
+        windows = completeness_of(store, camera.id, clock.utc_us(), settings).windows
+        ratios = [rounded(windows[label].ratio, 4) for label in WINDOWS.values()]
+        found[camera.id] = Covered(
+            day=ratios[0], week=ratios[1], all=ratios[2], oldest_us=store.oldest(camera.id)
+        )
+    return found
 
 
 def _token() -> str:
@@ -58,6 +101,10 @@ class Parts:
     locked_addresses: Lockout = field(default_factory=_lockout(FREE_FAILURES_OF_ADDRESS))
     hashing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HASHES_AT_ONCE))
     hashes_waiting: int = 0
+    _seen: tuple[int, Seen] | None = None
+    _coverage: tuple[int, dict[str, Covered]] | None = None
+    _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _covering: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def state_dir(self) -> Path:
@@ -79,6 +126,27 @@ class Parts:
                 return look(store)
 
         return await asyncio.to_thread(run)
+
+    async def look(self) -> Seen:
+        """What edge and uplink tell, at most ``SEEN_US`` old, however many pages ask."""
+        async with self._looking:
+            now_us = self.clock.monotonic_us()
+            if self._seen is None or now_us - self._seen[0] > SEEN_US:
+                self._seen = (now_us, await asyncio.to_thread(seen, self.settings))
+            return self._seen[1]
+
+    async def coverage(self) -> dict[str, Covered]:
+        """Of every camera, at most ``COVERAGE_US`` old: 90 days of 16 cameras take a second.
+
+        Raises:
+            IndexUnavailable: the index does not answer.
+        """
+        async with self._covering:
+            now_us = self.clock.monotonic_us()
+            if self._coverage is None or now_us - self._coverage[0] > COVERAGE_US:
+                found = await self.read(lambda store: covered(store, self.settings, self.clock))
+                self._coverage = (now_us, found)
+            return self._coverage[1]
 
     async def ask_edge(self, command: str, *, timeout_s: float = 5.0, **arguments: Any) -> Any:
         """Send a command to the running ``edge``.

@@ -23,8 +23,9 @@ from edge.console.grants import (
     ReasonUnusable,
     reason_of,
 )
+from edge.console.lights import Sentence
 from edge.console.parts import Parts
-from edge.console.phrases import Say, is_known
+from edge.console.phrases import LANGUAGES, Say, is_known
 from edge.console.roles import Permission
 from edge.console.rules import Rule
 from edge.console.sessions import Session
@@ -89,6 +90,8 @@ class Visit:
             "csrf": "" if self.session is None else self.session.csrf,
             "path": self.request.url.path,
             "navigation": self.navigation,
+            "tell": self.tell,
+            "both": lambda one, name: one[f"{name}_{self.language}"] or one[f"{name}_zh"],
             "time": pages.local_time(self.parts.zone),
         }
         return HTMLResponse(pages.render(template, common | values), status)
@@ -99,6 +102,19 @@ class Visit:
     def go(self, path: str) -> Response:
         """To another page, after something was done."""
         return RedirectResponse(path, 303)
+
+    def tell(self, sentence: Sentence | None) -> str:
+        """A sentence in the visitor's language."""
+        if sentence is None:
+            return ""
+        place = LANGUAGES.index(self.language)
+        if not sentence.key:
+            return (sentence.zh, sentence.en)[place]
+        values = {
+            name: value[place] if isinstance(value, tuple) else value
+            for name, value in sentence.values.items()
+        }
+        return self.say(sentence.key, **values)
 
     def told(self, error: XueliangError) -> str:
         """An error in the visitor's language, as far as the catalogue knows its kind."""

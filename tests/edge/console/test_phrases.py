@@ -81,11 +81,12 @@ def test_no_phrase_is_left_over() -> None:
 
 
 def _is_put_together(key: str) -> bool:
-    """``t('state.' ~ level)`` uses the whole section."""
-    section = key.partition(".")[0]
-    texts = [path.read_text() for path in (ROOT / "templates").glob("*.html")]
-    texts += [path.read_text() for path in ROOT.rglob("*.py")]
-    return any(f"'{section}.' ~" in text or f'"{section}.{{' in text for text in texts)
+    """``t('state.' ~ level)`` uses all that begins so, ``f"state.{level}"`` likewise."""
+    pages = "".join(path.read_text() for path in (ROOT / "templates").glob("*.html"))
+    code = "".join(path.read_text() for path in ROOT.rglob("*.py"))
+    prefixes = re.findall(r"t\('([a-z]+\.[a-z_]*)' ~", pages)
+    prefixes += re.findall(r'f"([a-z]+\.[a-z_]*)\{', code)
+    return key.startswith(tuple(prefixes))
 
 
 def test_templates_say_nothing_by_themselves() -> None:
