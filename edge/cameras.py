@@ -151,6 +151,7 @@ class Cameras:
             tap=self._taps.add(settings.id),
             epoch_of=self._epoch_of,
         )
+        self._metrics.show_camera(settings.id)
         camera = CameraInService(settings, _password_of(settings), recorder)
         self.in_service[camera.id] = camera
         if gap is None:

@@ -192,6 +192,7 @@ class _Edge:
 
     def _start_writer(self, opened: Opened, slot: Slot) -> None:
         """Recording may go there from now on. Waits for the volume's process."""
+        self._metrics.show_volume(slot.name)
         assert slot.host is not None
         try:
             writer = slot.host.start_writer(
@@ -263,6 +264,8 @@ class _Edge:
                 self._time,
                 self.alarms.documents,
             )
+            await asyncio.to_thread(self.alarms.start)  # before anybody asks what stands
+            stack.callback(self.alarms.stop)
             endpoint = Endpoint(
                 settings.metrics.bind.host,
                 settings.metrics.bind.port,
@@ -324,8 +327,6 @@ class _Edge:
             self._metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
             gc.freeze()  # what stands now stays: no collection looks at it again
             log.info("edge_started", extra={"cameras": len(settings.camera)})
-            await asyncio.to_thread(self.alarms.start)
-            stack.callback(self.alarms.stop)
             self._proof.start()
             stack.callback(self._proof.stop)
             self._sweeping = sweep
@@ -420,6 +421,7 @@ class _Edge:
             self._watch(jobs, opened, slot)
         self.alarms.tell("settings", ())  # they were read at the start
         jobs.add_job(self._look_around, "interval", seconds=NEIGHBOURS_S)
+        jobs.add_job(self._forget, "interval", hours=1)
         jobs.add_job(self._look_at_clocks, "interval", seconds=CLOCKS_S)
         jobs.add_job(self._look_at_clocks)
         jobs.add_job(self._survey, "interval", seconds=SURVEY_S, args=[self._view])
@@ -443,6 +445,13 @@ class _Edge:
         jobs.add_job(self._verify_audit)
         jobs.start()
         return jobs
+
+    async def _forget(self) -> None:
+        """Series of what is not there any more."""
+        self._metrics.keep(
+            [camera.id for camera in self._settings.camera],
+            [str(path) for path in self._settings.storage.volumes],
+        )
 
     async def _look_around(self) -> None:
         """What the box's other services find wrong, and what is left of the state folder's disk."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 
@@ -19,13 +19,18 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from edge.smart_report import SmartReport
-from retention.model import US_PER_S, MediaFormat
+from retention.index.migrations import STEPS
+from retention.model import US_PER_S, GapCause, MediaFormat
+from retention.policy import Reason
+from retention.scrub import ScrubResult
+from retention.series import forget, show_process
 from retention.trusted_time import TOLERANCE_US, Judgement, Source
 
 log = logging.getLogger(__name__)
 
 STREAM = "main"
 EXPORT_RESULTS = ("ok", "damaged", "failed")
+CONNECT_RESULTS = ("ok", "timeout", "auth", "refused", "protocol")
 VOLUME_STATES = ("ok", "full", "readonly", "missing", "wrong_id", "failed")
 #: Longest value of a label that a camera chose itself (maker, model, firmware), in characters.
 LABEL_CHARACTERS_MAX = 64
@@ -102,8 +107,16 @@ class EdgeMetrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=registry)
 
-        self.build_info = Gauge("nvr_build_info", "Build", ("version", "python"), registry=registry)
-        self.build_info.labels(metadata.version("xueliang-edge"), platform.python_version()).set(1)
+        show_process(registry)
+        self.build_info = Gauge(
+            "nvr_build_info",
+            "Build, and version of the index",
+            ("version", "python", "schema"),
+            registry=registry,
+        )
+        self.build_info.labels(
+            metadata.version("xueliang-edge"), platform.python_version(), str(len(STEPS))
+        ).set(1)
         self.connects = counter(
             "nvr_camera_connects_total", "Connection attempts", *camera, "result"
         )
@@ -190,7 +203,38 @@ class EdgeMetrics:
         self.swallowed_errors = counter(
             "nvr_swallowed_errors_total", "Errors that cost nothing but were not expected", "where"
         )
+        self._show()
         registry.register(_SnapshotCollector(snapshot))
+
+    def _show(self) -> None:
+        """What has not happened yet reads 0: the first time shows as a rise."""
+        for result in EXPORT_RESULTS:
+            self.exports.labels(result)
+        for result in ("ok", "failed", "lost"):
+            self.witness_posts.labels(result)
+        for result in ("ok", "failed"):
+            self.reloads.labels(result)
+        for direction in ("forward", "backward"):
+            self.clock_steps.labels(direction)
+
+    def show_camera(self, camera: str) -> None:
+        """Likewise of a camera."""
+        self.retention_violations.labels(camera, Reason.OVERWRITTEN.value)
+        self.damaged_frames.labels(camera, STREAM)
+        for cause in (GapCause.DISK_FULL, GapCause.DISK_FAILED, GapCause.DISK_SLOW):
+            self.dropped_frames.labels(camera, STREAM, cause.value)
+        for result in CONNECT_RESULTS:
+            self.connects.labels(camera, STREAM, result)
+
+    def show_volume(self, volume: str) -> None:
+        """Likewise of a volume."""
+        for result in ScrubResult:
+            self.segment_verify.labels(volume, result.value)
+
+    def keep(self, cameras: Collection[str], volumes: Collection[str]) -> None:
+        """Forget what was counted of cameras and volumes that the settings name no more."""
+        forget(self.registry, "camera", cameras)
+        forget(self.registry, "volume", volumes)
 
 
 class _SnapshotCollector(Collector):

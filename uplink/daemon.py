@@ -219,6 +219,7 @@ class Uplink:
                 self._begin(platform)
             await self._resolve()
             self._look()
+        self.metrics.keep([platform.name for platform in settings.platform])
         self.metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
         log.info("settings_in_force", extra={"platforms": len(self._stations)})
 

@@ -6,9 +6,12 @@ Labels are bounded: names of platforms, constant words; never an address or a te
 from __future__ import annotations
 
 import platform
+from collections.abc import Collection
 from importlib import metadata
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from retention.series import forget, show_process
 
 RTT_BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
@@ -26,6 +29,7 @@ class UplinkMetrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(name, text, labels, registry=registry)
 
+        show_process(registry)
         self.build_info = gauge("nvr_build_info", "Build", "version", "python")
         self.build_info.labels(metadata.version("xueliang-edge"), platform.python_version()).set(1)
         self.registered = gauge("nvr_gb28181_registered", "1 while the platform has us", "platform")
@@ -78,9 +82,14 @@ class UplinkMetrics:
         self.keepalives.labels(name, "ok")
         self.keepalives.labels(name, "missed")
         self.keepalive_rtt.labels(name)
+        self.reloads.labels("failed")
 
     def hide(self, name: str) -> None:
-        """A platform that is configured no more has no gauge."""
+        """A platform that is not served any more has no gauge."""
         self.registered.remove(name)
         if (name,) in self.time_offset._metrics:
             self.time_offset.remove(name)
+
+    def keep(self, platforms: Collection[str]) -> None:
+        """Forget what was counted of platforms that the settings name no more."""
+        forget(self.registry, "platform", platforms)

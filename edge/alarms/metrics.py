@@ -1,7 +1,8 @@
 """Alarms as Prometheus sees them. Shell.
 
 ``nvr_alarm_active`` has one series a kind of alarm, also of those that do not stand;
-``nvr_alarm_subject_active`` one for each that stands, named by what the settings name.
+``nvr_alarm_subject_active`` one for each that stands, named by what the settings name;
+``nvr_camera_tamper_active`` likewise of those that say that a camera's picture is no use.
 """
 
 from __future__ import annotations
@@ -57,9 +58,21 @@ class _Standing(Collector):
             "1 while the alarm of this camera, volume, platform or service stands",
             labels=["code", "severity", "about", "subject"],
         )
+        tamper = GaugeMetricFamily(
+            "nvr_camera_tamper_active",
+            "1 while the camera is tampered with or its picture is no use",
+            labels=["camera", "kind"],
+        )
         for one in standing:
             terms = TERMS[one.code]
             if one.subject in known.get(terms.about, ()):
                 labels = [one.code.value, terms.severity.value, terms.about.value, one.subject]
                 subjects.add_metric(labels, 1)
-        return [active, subjects]
+                if terms.is_defect:
+                    tamper.add_metric([one.subject, kind_of(one.code)], 1)
+        return [active, subjects, tamper]
+
+
+def kind_of(code: Code) -> str:
+    """``covered`` of ``picture_covered``, ``tamper`` of ``camera_tamper``."""
+    return code.value.removeprefix("picture_").removeprefix("camera_")

@@ -1,0 +1,42 @@
+"""What every service tells Prometheus of itself; series that go with what they name. Shell.
+
+A counter's series stands for as long as its process; without :func:`forget`, each camera or
+platform that ever was in the settings would add its own for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.metrics import MetricWrapperBase
+
+
+def show_process(registry: CollectorRegistry) -> None:
+    """``process_*`` and ``python_gc_*`` of this process (its children not counted).
+
+    No ``_created`` series: they would double the counters, and nothing here asks for them.
+    """
+    disable_created_metrics()
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+
+
+def forget(registry: CollectorRegistry, label: str, keep: Collection[str]) -> None:
+    """Take away every series of an instrument whose ``label`` is not in ``keep``."""
+    for instrument in list(registry._collector_to_names):
+        if not isinstance(instrument, MetricWrapperBase):
+            continue
+        values = {
+            sample.labels[label]
+            for family in instrument.collect()
+            for sample in family.samples
+            if label in sample.labels
+        }
+        for value in values - set(keep):
+            instrument.remove_by_labels({label: value})
