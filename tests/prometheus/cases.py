@@ -14,8 +14,8 @@ def series(name: str, **labels: str) -> str:
     """A series of one site's box."""
     job = next((job for prefix, job in _JOBS.items() if name.startswith(prefix)), "xueliang-edge")
     told = {"site": "阳光", "instance": "192.0.2.10:8443", "job": job} | labels
-    labels = ", ".join(f'{key}="{value}"' for key, value in told.items())
-    return f"{name}{{{labels}}}"
+    text = ", ".join(f'{key}="{value}"' for key, value in told.items())
+    return f"{name}{{{text}}}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
