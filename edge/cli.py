@@ -185,6 +185,43 @@ def timeline(camera: str, from_text: str, to_text: str, config_path: Path, as_js
 
 
 @main.command()
+@click.option("--seconds", type=click.FloatRange(0.5, 60), default=3.0, show_default=True)
+@click.option("--interface", default="", help="网卡名或地址 name or IPv4 address; else all")
+@click.option("--username", default="", help="用户名 tried on cameras that are not set up yet")
+@click.option("--password-file", type=click.Path(path_type=Path), help="口令文件 its password")
+@click.option("--port", type=click.IntRange(1, 65535), default=3702, hidden=True)
+@config_option
+@json_option
+@_report_errors
+def discover(
+    seconds: float,
+    interface: str,
+    username: str,
+    password_file: Path | None,
+    port: int,
+    config_path: Path,
+    as_json: bool,
+) -> None:
+    """查找摄像机 Cameras of this network, found by WS-Discovery."""
+    from edge.care.discover_command import found_cameras, found_json, render_found
+
+    found = found_cameras(
+        config_path,
+        seconds=seconds,
+        interface=interface,
+        username=username,
+        password_file=password_file,
+        port=port,
+    )
+    if as_json:
+        _print_json(found_json(found))
+    else:
+        click.echo(render_found(found))
+    if not found:
+        sys.exit(EXIT_FINDING)
+
+
+@main.command()
 @click.option("--cameras", type=click.IntRange(1, 10_000), help="how many; else those set up")
 @click.option("--mbps", type=click.FloatRange(0.001, 1_000), help="of each; else as measured, or 4")
 @click.option("--days", type=click.FloatRange(0.01, 3_650), help="to be held; else the floor")

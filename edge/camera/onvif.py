@@ -27,6 +27,7 @@ from zeep.wsdl import Document
 from config.address import Address
 from edge.camera.description import PROFILES_MAX, CameraDescription, Profile, clean
 from edge.camera.errors import CameraError
+from edge.camera.inspection import ClockSample, narrowed
 from edge.camera.media_choice import choose_profile, service_address, stream_candidates
 from edge.camera.soap_http import Deadline, Poster
 from retention.clock import Clock
@@ -36,6 +37,7 @@ WSDL_DIR = Path(__file__).parent / "wsdl"
 DEVICE_PATH = "/onvif/device_service"
 MEDIA_PATH = "/onvif/Media"
 PTZ_PATH = "/onvif/PTZ"
+EVENTS_PATH = "/onvif/Events"
 DEVICE = "http://www.onvif.org/ver10/device/wsdl"
 MEDIA = "http://www.onvif.org/ver10/media/wsdl"
 PTZ = "http://www.onvif.org/ver20/ptz/wsdl"
@@ -132,10 +134,12 @@ def _settings() -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """Where a camera's services are; ``ptz_url`` is empty where it cannot turn."""
+    """Where a camera's services are; ``ptz_url`` is empty where it cannot turn, ``events_url``
+    where it tells no events."""
 
     media_url: str
     ptz_url: str
+    events_url: str = ""
     offset_us: int | None = None
     profile: str = ""  # token
 
@@ -181,9 +185,9 @@ class OnvifCamera:
     def describe(self, wanted: str) -> CameraDescription:
         self._offset_us = self._clock_offset_us()
         device = self._device()
-        information = _Information()
-        with _optional():
-            information = _information(device)
+        information = Information()
+        with optional():
+            information = information_of(device)
         media = self.media(self._places(device).media_url)
         profiles = tuple(_profiles(media))
         if not profiles:
@@ -203,30 +207,42 @@ class OnvifCamera:
 
     def _clock_offset_us(self) -> int | None:
         """First without credentials, as WS-Security needs the answer; some cameras want them."""
+        shown = self.shown_clock()
+        if shown is None or shown[1] is None:
+            return None
+        # whole seconds are told, cut off: the middle of that second, the middle of the call
+        found = narrowed([shown[1]])
+        return None if found is None else found.middle_us
+
+    def shown_clock(self) -> tuple[Any, ClockSample | None] | None:
+        """What GetSystemDateAndTime tells, and the instant in it; None where it is refused."""
         for is_signed in (False, True):
             device = self._device(is_signed=is_signed)
             before_us = self._clock.utc_us()
             try:
                 with calling("GetSystemDateAndTime"):
-                    shown = device.GetSystemDateAndTime()
-                    camera_us = _utc_us(shown)
+                    told = device.GetSystemDateAndTime()
+                    shown_us = _utc_us(told)
             except (Refused, CameraError) as error:
                 if isinstance(error, CameraError) and error.cause is not GapCause.CAMERA_AUTH:
                     raise
                 continue
-            if camera_us is None:
-                return None
-            # whole seconds are told, cut off: the middle of that second, the middle of the call
-            return camera_us + US_PER_S // 2 - (before_us + self._clock.utc_us()) // 2
+            if shown_us is None:
+                return told, None
+            after_us = self._clock.utc_us()
+            return told, ClockSample(before_us=before_us, after_us=after_us, shown_us=shown_us)
         return None
+
+    def reach(self) -> Known:
+        """Its clock, for what is signed, and where its services are."""
+        self._offset_us = self._clock_offset_us()
+        return replace(self._places(self._device()), offset_us=self._offset_us)
 
     def know(self, wanted: str) -> Known:
         """What is needed to order it about, once for many orders."""
-        self._offset_us = self._clock_offset_us()
-        device = self._device()
-        places = self._places(device)
+        places = self.reach()
         chosen = choose_profile(tuple(_profiles(self.media(places.media_url))), wanted)
-        return replace(places, offset_us=self._offset_us, profile=chosen.token)
+        return replace(places, profile=chosen.token)
 
     def believe(self, known: Known) -> None:
         """Go on with what an earlier look found."""
@@ -252,14 +268,16 @@ class OnvifCamera:
         return self._service("ptz.wsdl", f"{{{PTZ}}}PTZBinding", url, True)
 
     def _places(self, device: Any) -> Known:
-        media = ptz = ""
-        with _optional(), calling("GetCapabilities"):
+        media = ptz = events = ""
+        with optional(), calling("GetCapabilities"):
             capabilities = device.GetCapabilities({"Category": ["All"]})
             media = _xaddr(capabilities, "Media")
             ptz = _xaddr(capabilities, "PTZ")
+            events = _xaddr(capabilities, "Events")
         return Known(
             media_url=service_address(media, self._address, MEDIA_PATH),
             ptz_url=service_address(ptz, self._address, PTZ_PATH) if ptz else "",
+            events_url=service_address(events, self._address, EVENTS_PATH) if events else "",
         )
 
     def _service(self, wsdl: str, binding: str, url: str, is_signed: bool) -> Any:
@@ -319,7 +337,7 @@ def calling(operation: str) -> Iterator[None]:
 
 
 @contextmanager
-def _optional() -> Iterator[None]:
+def optional() -> Iterator[None]:
     """What a camera refuses here is done without."""
     try:
         yield
@@ -342,17 +360,20 @@ def _not_understood(operation: str) -> CameraError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Information:
+class Information:
+    """What GetDeviceInformation tells."""
+
     manufacturer: str = ""
     model: str = ""
     firmware: str = ""
     serial: str = ""
 
 
-def _information(device: Any) -> _Information:
+def information_of(device: Any) -> Information:
+    """Who made it. Raises as :func:`calling`."""
     with calling("GetDeviceInformation"):
         told = device.GetDeviceInformation()
-        return _Information(
+        return Information(
             manufacturer=clean(getattr(told, "Manufacturer", None)),
             model=clean(getattr(told, "Model", None)),
             firmware=clean(getattr(told, "FirmwareVersion", None)),
@@ -361,8 +382,17 @@ def _information(device: Any) -> _Information:
 
 
 def _profiles(media: Any) -> list[Profile]:
+    return [profile for profile, _ in profiles_told(media)]
+
+
+def profiles_told(media: Any) -> list[tuple[Profile, Any]]:
+    """Each profile, with what the camera said of it.
+
+    Raises:
+        CameraError: there is no answer that can be understood.
+    """
     with demanded(), calling("GetProfiles"):
-        found: list[Profile] = []
+        found: list[tuple[Profile, Any]] = []
         for profile in list(media.GetProfiles() or [])[:PROFILES_MAX]:
             encoder = getattr(profile, "VideoEncoderConfiguration", None)
             resolution = getattr(encoder, "Resolution", None)
@@ -370,15 +400,14 @@ def _profiles(media: Any) -> list[Profile]:
             token = getattr(profile, "token", None)
             if not isinstance(token, str) or not token:
                 continue
-            found.append(
-                Profile(
-                    token=token,
-                    name=clean(getattr(profile, "Name", None)),
-                    encoding=encoding,
-                    width=_size(getattr(resolution, "Width", None)),
-                    height=_size(getattr(resolution, "Height", None)),
-                )
+            one = Profile(
+                token=token,
+                name=clean(getattr(profile, "Name", None)),
+                encoding=encoding,
+                width=size(getattr(resolution, "Width", None)),
+                height=size(getattr(resolution, "Height", None)),
             )
+            found.append((one, profile))
         return found
 
 
@@ -401,7 +430,8 @@ def demanded() -> Iterator[None]:
         ) from None
 
 
-def _size(value: object) -> int:
+def size(value: object) -> int:
+    """A number of pixels, or 0."""
     return value if isinstance(value, int) and 0 < value <= 65535 else 0
 
 

@@ -37,7 +37,7 @@ class Deadline:
     runs into a time-out of the socket."""
 
     def __init__(self, seconds: float) -> None:
-        self._timer = threading.Timer(seconds, self._end)
+        self._timer = threading.Timer(seconds, self.end)
         self._timer.daemon = True
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
@@ -67,7 +67,8 @@ class Deadline:
         with self._lock:
             self._socket = None
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """It is over now."""
         with self._lock:
             self.is_over = True
             if self._socket is not None:

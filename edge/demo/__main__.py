@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from edge.demo import plan_json, script
+from edge.demo.discovery import PORT
 from edge.demo.plan import CameraPlan
 from edge.demo.site import DemoSite, demo_plans
 from retention.clock import SystemClock
@@ -30,21 +31,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--plans", action="store_true", help="read plans (JSON) from stdin's line 1"
     )
     parser.add_argument("--control", action="store_true", help="read commands from stdin")
+    parser.add_argument(
+        "--discoverable", action="store_true", help="answer WS-Discovery on loopback"
+    )
+    parser.add_argument("--discovery-port", type=int, default=PORT, help="for tests: not 3702")
     given = parser.parse_args(arguments)
     if given.plans:
         with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as raw:
             plans = plan_json.from_json(raw.readline().decode())  # not a byte of the commands
     else:
         plans = demo_plans(given.cameras, loop_seconds=given.loop_seconds)
-    asyncio.run(_play(plans, is_controlled=given.control))
+    port = given.discovery_port if given.discoverable else None
+    asyncio.run(_play(plans, port, is_controlled=given.control))
 
 
-async def _play(plans: Sequence[CameraPlan], *, is_controlled: bool) -> None:
+async def _play(
+    plans: Sequence[CameraPlan], discovery_port: int | None, *, is_controlled: bool
+) -> None:
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
-    async with DemoSite(plans, SystemClock()) as site, asyncio.TaskGroup() as group:
+    async with DemoSite(plans, SystemClock(), discovery_port) as site, asyncio.TaskGroup() as group:
         _say(script.introduce(site))
         obeying = group.create_task(_obey(site, over)) if is_controlled else None
         await over.wait()

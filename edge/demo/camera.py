@@ -70,6 +70,8 @@ class DemoCamera:
             Track.VIDEO: secrets.randbits(32) if plan.rtp_base is None else plan.rtp_base,
             Track.AUDIO: secrets.randbits(32),
         }
+        self._stream = plan.stream
+        self._turn = 0
         self._jump_us = 0
         self._frozen_us: int | None = None
 
@@ -105,6 +107,43 @@ class DemoCamera:
     def key_frame(self) -> None:
         """The next picture is a key frame, if one does not come within a second anyhow."""
         self._lanes[Track.VIDEO].source.ask_key_frame()
+
+    @property
+    def stream(self) -> StreamPlan:
+        """What its encoder is set to."""
+        return self._stream
+
+    def set_utc_us(self, utc_us: int) -> None:
+        """Its clock shows this from now on."""
+        self.clock_offset_us = utc_us - self._clock.utc_us()
+
+    async def set_stream(self, stream: StreamPlan) -> None:
+        """Another picture from the next tick on.
+
+        Raises ValueError where the camera's codec would change.
+        """
+        self.switch(await asyncio.to_thread(self.prepare, stream))
+        self._stream = stream
+
+    def fire(self, kind: str, is_active: bool | None = None) -> None:
+        """An event happens (``edge.demo.onvif_events.TOPICS``). Raises ValueError."""
+        if self.device is None:
+            raise ValueError(f"camera {self.plan.id} has no ONVIF")
+        self.device.events.fire(kind, is_active, self.utc_us())
+
+    def _fire_by_itself(self) -> None:
+        """What the plan wants to happen by now: each kind in turn; a state lasts one turn."""
+        plan = self.plan
+        if self.device is None or not plan.event_seconds or not plan.event_kinds:
+            return
+        turn = self._media_us() // (plan.event_seconds * US_PER_S)
+        if turn <= self._turn:
+            return
+        kinds = plan.event_kinds
+        if self._turn:
+            self.fire(kinds[self._turn % len(kinds)], False)
+        self._turn = turn
+        self.fire(kinds[turn % len(kinds)], True)
 
     def stream_authority(self) -> str:
         """Host and port that GetStreamUri names."""
@@ -248,6 +287,7 @@ class DemoCamera:
             if self._media_us() > expiry_us:
                 expiry_us = self._media_us() + EXPIRY_INTERVAL_US
                 self.server.expire()
+                self._fire_by_itself()
 
     async def _tick(self, lane: _Lane) -> None:
         utc_us = self._utc_of(lane.due_us) + self.clock_offset_us

@@ -18,18 +18,13 @@ from config.errors import XueliangError
 from config.load import load
 from config.rules import METRICS_PORTS
 from config.schema import Settings
+from edge.demo.names import name_of, role_of
 from edge.user_command import FIRST_ACCOUNT, first_account
 
 #: A demo fills no disk: it stops recording with this much left.
 RESERVE = "256MiB"
 METRICS_PORT = 9580
 CONSOLE_PORT = 8443
-NAMES = {
-    "gate-exit": ("人行出口", "face"),
-    "gate-entry": ("人行入口", "face"),
-    "parking-in": ("停车场入口", "vehicle"),
-    "parking-out": ("停车场出口", "vehicle"),
-}
 
 
 class DemoFailed(XueliangError):
@@ -47,7 +42,15 @@ def run_demo(cameras: int, directory: Path, *, as_json: bool) -> None:
     directory = directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
     simulated = subprocess.Popen(
-        [sys.executable, "-m", "edge.demo", "--cameras", str(cameras), "--control"],
+        [
+            sys.executable,
+            "-m",
+            "edge.demo",
+            "--cameras",
+            str(cameras),
+            "--control",
+            "--discoverable",
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -132,7 +135,7 @@ def _write_config(directory: Path, introduced: list[dict[str, Any]]) -> Path:
         f'[console]\nbind = "127.0.0.1:{_free_port(CONSOLE_PORT, 1)}"\n',
     ]
     for number, camera in enumerate(introduced, 1):
-        name, role = NAMES.get(camera["id"], (camera["id"], "general"))
+        name, role = name_of(camera["id"]), role_of(camera["id"])
         password_file = folder / camera["id"]
         password_file.unlink(missing_ok=True)
         password_file.touch(mode=0o600)

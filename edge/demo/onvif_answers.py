@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from edge.demo.plan import CameraPlan
 from edge.demo.soap import element, text
@@ -16,10 +17,12 @@ from retention.model import Codec, MediaFormat
 DEVICE = "http://www.onvif.org/ver10/device/wsdl"
 MEDIA = "http://www.onvif.org/ver10/media/wsdl"
 PTZ = "http://www.onvif.org/ver20/ptz/wsdl"
+EVENTS = "http://www.onvif.org/ver10/events/wsdl"
+NOTIFICATION = "http://docs.oasis-open.org/wsn/b-2"
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
-def system_date_and_time(camera_utc_us: int) -> str:
+def system_date_and_time(camera_utc_us: int, *, is_ntp: bool = False) -> str:
     at = _EPOCH + datetime.timedelta(microseconds=camera_utc_us)
     moment = element(
         "tt:UTCDateTime",
@@ -37,7 +40,7 @@ def system_date_and_time(camera_utc_us: int) -> str:
         "tds:GetSystemDateAndTimeResponse",
         element(
             "tds:SystemDateAndTime",
-            text("tt:DateTimeType", "Manual"),
+            text("tt:DateTimeType", "NTP" if is_ntp else "Manual"),
             text("tt:DaylightSavings", False),
             element("tt:TimeZone", text("tt:TZ", "CST-8")),
             moment,
@@ -56,7 +59,7 @@ def device_information(plan: CameraPlan) -> str:
     )
 
 
-def capabilities(base: str, *, ptz: bool = False) -> str:
+def capabilities(base: str, *, ptz: bool = False, events: bool = False) -> str:
     streaming = element(
         "tt:StreamingCapabilities",
         text("tt:RTPMulticast", False),
@@ -68,13 +71,23 @@ def capabilities(base: str, *, ptz: bool = False) -> str:
         element(
             "tds:Capabilities",
             element("tt:Device", text("tt:XAddr", f"{base}/onvif/device_service")),
+            element("tt:Events", text("tt:XAddr", f"{base}/onvif/event_service"), *_EVENT_ABILITIES)
+            if events
+            else "",
             element("tt:Media", text("tt:XAddr", f"{base}/onvif/media_service"), streaming),
             element("tt:PTZ", text("tt:XAddr", f"{base}/onvif/ptz_service")) if ptz else "",
         ),
     )
 
 
-def services(base: str, *, ptz: bool = False) -> str:
+_EVENT_ABILITIES = (
+    text("tt:WSSubscriptionPolicySupport", False),
+    text("tt:WSPullPointSupport", True),
+    text("tt:WSPausableSubscriptionManagerInterfaceSupport", False),
+)
+
+
+def services(base: str, *, ptz: bool = False, events: bool = False) -> str:
     def service(namespace: str, path: str) -> str:
         version = element("tds:Version", text("tt:Major", 2), text("tt:Minor", 60))
         where = text("tds:XAddr", f"{base}/onvif/{path}")
@@ -85,6 +98,7 @@ def services(base: str, *, ptz: bool = False) -> str:
         service(DEVICE, "device_service"),
         service(MEDIA, "media_service"),
         service(PTZ, "ptz_service") if ptz else "",
+        service(EVENTS, "event_service") if events else "",
     )
 
 
@@ -132,6 +146,34 @@ def _media_uri(uri: str) -> str:
         text("tt:InvalidAfterReboot", False),
         text("tt:Timeout", "PT0S"),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Osd:
+    """A text in the picture."""
+
+    token: str
+    kind: str  # Plain, DateAndTime
+    text: str
+
+
+def osds(found: Iterable[Osd]) -> str:
+    every = [
+        element(
+            "trt:OSDs",
+            text("tt:VideoSourceConfigurationToken", "source-configuration"),
+            text("tt:Type", "Text"),
+            element("tt:Position", text("tt:Type", "LowerLeft")),
+            element(
+                "tt:TextString",
+                text("tt:Type", one.kind),
+                text("tt:PlainText", one.text) if one.kind == "Plain" else "",
+            ),
+            token=one.token,
+        )
+        for one in found
+    ]
+    return element("trt:GetOSDsResponse", *every)
 
 
 def done(name: str, *children: str) -> str:

@@ -60,6 +60,13 @@ class CameraPlan:
     manufacturer: str = "Xueliang"
     model: str = "Demo camera"
     firmware: str = "1.0"
+    #: What is written into the picture as its name (ONVIF OSD); None: the camera's label.
+    osd: str | None = None
+    #: It tells events (ONVIF PullPoint); of these kinds (motion, tamper, face, vehicle) one by
+    #: itself each ``event_seconds``; 0: only those of a script.
+    events: bool = True
+    event_kinds: tuple[str, ...] = ()
+    event_seconds: int = 0
     #: How many sent units are remembered for tests; 0 = none.
     log_units: int = 0
     #: Fixed ports; 0 = any free one.

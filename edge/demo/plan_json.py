@@ -37,6 +37,7 @@ def _camera(values: dict[str, Any]) -> CameraPlan:
     given = dict(values)
     if "stream" in given:
         given["stream"] = stream_from(given["stream"])
-    if "profiles" in given:
-        given["profiles"] = tuple(given["profiles"])
+    for key in ("profiles", "event_kinds"):
+        if key in given:
+            given[key] = tuple(given[key])
     return CameraPlan(**given)

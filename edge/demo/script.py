@@ -64,6 +64,8 @@ async def _do(camera: DemoCamera, name: str, given: dict[str, Any]) -> dict[str,
             camera.clock_offset_us = int(given["offset_us"])
         case "authority":
             camera.stream_uri_authority = given["authority"]
+        case "event":
+            camera.fire(given["kind"], given.get("active"))
         case "onvif_silent":
             camera.set_onvif_silent(bool(given["silent"]))
         case "sent":

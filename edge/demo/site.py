@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
 from edge.demo.camera import DemoCamera
+from edge.demo.discovery import Responder
+from edge.demo.names import name_of, role_of
 from edge.demo.plan import CameraPlan, StreamPlan
 from retention.clock import Clock
 from retention.model import Codec
@@ -17,6 +20,10 @@ _NAMES = ("gate-exit", "gate-entry", "parking-in", "parking-out")
 #: Each fourth camera sends H.265, beginning with the third.
 _H265_EVERY = 4
 _H265_FIRST = 2
+#: What cameras of a role tell of by themselves, beside motion.
+_EVENTS = {"face": "face", "vehicle": "vehicle"}
+
+log = logging.getLogger(__name__)
 
 
 def demo_plans(count: int, *, loop_seconds: int | None = None) -> tuple[CameraPlan, ...]:
@@ -32,6 +39,9 @@ def demo_plans(count: int, *, loop_seconds: int | None = None) -> tuple[CameraPl
                 password=secrets.token_urlsafe(12),
                 loop_seconds=loop_seconds,
                 ptz=index == 0,
+                osd=name_of(name) if index < len(_NAMES) else None,
+                event_kinds=(_EVENTS.get(role_of(name), "motion"), "motion"),
+                event_seconds=20 + index % 7,
                 stamp=loop_seconds is not None,
             )
         )
@@ -43,14 +53,21 @@ class DemoSite:
 
     Entering raises OSError when a fixed port is taken; a camera that fails ends the whole site
     with its error (an ExceptionGroup), since a test that lost its camera proves nothing.
+
+    Args:
+        discovery_port: where WS-Discovery is answered on loopback, if at all.
     """
 
-    def __init__(self, plans: Sequence[CameraPlan], clock: Clock) -> None:
+    def __init__(
+        self, plans: Sequence[CameraPlan], clock: Clock, discovery_port: int | None = None
+    ) -> None:
         if len({plan.id for plan in plans}) != len(plans):
             raise ValueError("two demo cameras have the same id")
         self.cameras = {
             plan.id: DemoCamera(plan, clock, hue=index) for index, plan in enumerate(plans)
         }
+        self._discovery_port = discovery_port
+        self._responder = Responder(self._devices)
         self._group = asyncio.TaskGroup()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -64,6 +81,11 @@ class DemoSite:
         except OSError:
             self._close()
             raise
+        if self._discovery_port is not None:
+            try:
+                await self._responder.open(self._discovery_port)
+            except OSError as error:  # a machine without multicast: the cameras play all the same
+                log.warning("discovery_unavailable", extra={"error": str(error)})
         await self._group.__aenter__()
         self._tasks = [self._group.create_task(one.run()) for one in self.cameras.values()]
         return self
@@ -81,6 +103,13 @@ class DemoSite:
         finally:
             self._close()
 
+    def _devices(self) -> Iterator[tuple[CameraPlan, str]]:
+        """Those that can be reached now."""
+        for camera in self.cameras.values():
+            if camera.device is not None and camera.device.listener.is_open:
+                yield camera.plan, camera.device.address
+
     def _close(self) -> None:
+        self._responder.close()
         for camera in self.cameras.values():
             camera.close()

@@ -17,6 +17,9 @@ _NAMESPACES = (
     ' xmlns:trt="http://www.onvif.org/ver10/media/wsdl"'
     ' xmlns:tptz="http://www.onvif.org/ver20/ptz/wsdl"'
     ' xmlns:ter="http://www.onvif.org/ver10/error"'
+    ' xmlns:tev="http://www.onvif.org/ver10/events/wsdl"'
+    ' xmlns:wsnt="http://docs.oasis-open.org/wsn/b-2" xmlns:tns1="http://www.onvif.org/ver10/topics"'
+    ' xmlns:wsa="http://www.w3.org/2005/08/addressing"'
 )
 
 
@@ -84,6 +87,23 @@ def parse_call(body: bytes) -> Call:
         attributes=attributes,
         token=_token(root),
     )
+
+
+def probe_of(datagram: bytes) -> tuple[str, str]:
+    """Message id of a WS-Discovery Probe, and the kind that it asks for (local name, or empty).
+
+    Raises EnvelopeMalformed.
+    """
+    if b"<!DOCTYPE" in datagram or b"<!ENTITY" in datagram:
+        raise EnvelopeMalformed("a document type is not allowed in SOAP")
+    try:
+        root = ET.fromstring(datagram)  # noqa: S314 - no DTD, a datagram, from loopback
+    except (ET.ParseError, ValueError, LookupError) as error:
+        raise EnvelopeMalformed(f"not XML: {error}") from error
+    found = {_names(one.tag)[1]: (one.text or "").strip() for one in root.iter()}
+    if "Probe" not in found or not found.get("MessageID"):
+        raise EnvelopeMalformed("no Probe")
+    return found["MessageID"], found.get("Types", "").rpartition(":")[2]
 
 
 def _names(tag: str) -> tuple[str, str]:

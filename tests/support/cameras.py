@@ -109,9 +109,11 @@ class Site:
 
 
 @contextmanager
-def demo_site(*plans: CameraPlan, clock: Clock | None = None) -> Iterator[Site]:
+def demo_site(
+    *plans: CameraPlan, clock: Clock | None = None, discovery_port: int | None = None
+) -> Iterator[Site]:
     """Cameras that play in a thread until the block is left; a camera's error is raised there."""
-    runner = _Runner(plans, clock or SystemClock())
+    runner = _Runner(plans, clock or SystemClock(), discovery_port)
     runner.start()
     try:
         yield runner.site()
@@ -120,7 +122,10 @@ def demo_site(*plans: CameraPlan, clock: Clock | None = None) -> Iterator[Site]:
 
 
 class _Runner:
-    def __init__(self, plans: tuple[CameraPlan, ...], clock: Clock) -> None:
+    def __init__(
+        self, plans: tuple[CameraPlan, ...], clock: Clock, discovery_port: int | None
+    ) -> None:
+        self._discovery_port = discovery_port
         self._plans = plans
         self._clock = clock
         self._ready = threading.Event()
@@ -158,7 +163,7 @@ class _Runner:
     async def _play(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
-        async with DemoSite(self._plans, self._clock) as site:
+        async with DemoSite(self._plans, self._clock, self._discovery_port) as site:
             self._site = Site(site, self._loop)
             self._ready.set()
             await self._over.wait()

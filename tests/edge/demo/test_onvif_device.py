@@ -46,7 +46,7 @@ def test_a_client_finds_the_stream() -> None:
         client = _client(site["gate"])
         device, media = client.create_devicemgmt_service(), client.create_media_service()
         assert device.GetDeviceInformation().SerialNumber == "DEMO-gate"
-        assert len(device.GetServices({"IncludeCapability": False})) == 2
+        assert len(device.GetServices({"IncludeCapability": False})) == 3
         assert device.GetHostname().Name == "gate"
         assert device.GetScopes()[-1].ScopeItem.endswith("/name/gate")
         first = media.GetProfiles()[0]

@@ -1,0 +1,130 @@
+"""edge.care.discover and ``xueliang discover``: over loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge.camera.onvif_service import OnvifService
+from edge.care.discover import DiscoveryRefused, Login, discover, discover_now, try_camera
+from edge.demo.plan import CameraPlan, StreamPlan
+from retention.model import GapCause
+from tests.support.box import XUELIANG, Box, BoxCamera
+from tests.support.cameras import demo_site
+
+pytestmark = pytest.mark.integration
+_STREAM = StreamPlan(width=320, height=180)
+
+
+def plan(name: str, password: str = "p/w &<") -> CameraPlan:
+    return CameraPlan(id=name, password=password, loop_seconds=2, stream=_STREAM)
+
+
+def free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_cameras_are_found_asked_and_tried() -> None:
+    port = free_udp_port()
+
+    async def main() -> None:
+        async with OnvifService() as onvif:
+            found = await discover(
+                onvif,
+                seconds=1.0,
+                interface="lo",
+                login=Login(username="recorder", password="p/w &<"),
+                port=port,
+            )
+            by_serial = {one.serial: one for one in found}
+            assert set(by_serial) == {"DEMO-gate", "DEMO-yard", ""}
+            gate = by_serial["DEMO-gate"]
+            assert (str(gate.address), gate.maker) == (site["gate"].onvif, "Xueliang")
+            assert [one.name for one in gate.profiles or ()] == ["main", "sub"]
+            other = by_serial[""]
+            assert str(other.address) == site["other"].onvif
+            assert other.profiles is None
+            assert "password" in other.trouble
+
+            told = await try_camera(onvif, gate.address, "recorder", "p/w &<")
+            assert told.is_ok
+            assert told.inspection is not None
+            assert told.description is not None
+            told = await try_camera(onvif, gate.address, "recorder", "wrong")
+            assert not told.is_ok
+            assert told.cause is GapCause.CAMERA_AUTH
+            assert told.hint
+
+    with demo_site(plan("gate"), plan("yard"), plan("other", "x"), discovery_port=port) as site:
+        asyncio.run(main())
+
+
+def test_a_camera_that_is_unplugged_is_not_there() -> None:
+    port = free_udp_port()
+    with demo_site(plan("gate"), plan("yard"), discovery_port=port) as site:
+        site["yard"].do(lambda camera: camera.unplug())
+        found = discover_now(seconds=0.7, interface="127.0.0.1", port=port)
+    assert [str(one.address) for one in found] == [site["gate"].onvif]
+    assert found[0].profiles is None
+
+
+def test_reserved_interfaces_are_left_alone() -> None:
+    with pytest.raises(DiscoveryRefused):
+        discover_now(seconds=0.5, interface="lo", closed=("127.0.0.1",))
+    with pytest.raises(DiscoveryRefused):
+        discover_now(seconds=0.5, interface="lo", closed=("lo",))
+    with pytest.raises(DiscoveryRefused):
+        discover_now(seconds=0.5, interface="nosuch0")
+
+
+def test_what_a_person_and_a_machine_read(tmp_path: Path) -> None:
+    port = free_udp_port()
+    with demo_site(plan("gate"), plan("new"), discovery_port=port) as site:
+        camera = BoxCamera(id="gate", source=f'onvif = "{site["gate"].onvif}"', password="p/w &<")
+        box = Box(folder=tmp_path / "box", cameras=[camera])
+        box.write_config()
+        asked = ("discover", "--seconds", "0.7", "--interface", "lo", "--port", str(port))
+        told = box.json(*asked)
+        text = box.xueliang(*asked).stdout
+        new = site["new"].onvif
+    assert {one["address"]: one["camera"] for one in told} == {
+        site["gate"].onvif: "gate",
+        new: None,
+    }
+    known = next(one for one in told if one["camera"])
+    assert [one["token"] for one in known["profiles"]] == ["main", "sub"]
+    lines = text.splitlines()
+    assert "厂商 maker" in lines[0]
+    assert any(new in line and "未添加 new" in line for line in lines)
+    assert any("gate" in line and "H264 320x180" in line for line in lines)
+    assert "p/w" not in text + json.dumps(told)
+
+
+def test_none_found_is_a_finding(tmp_path: Path) -> None:
+    asked = ["--seconds", "0.5", "--interface", "lo", "--port", str(free_udp_port())]
+    result = subprocess.run(
+        [*XUELIANG, "discover", *asked, "-c", str(tmp_path / "none.toml")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 1
+    assert "没有摄像机应答" in result.stdout
+
+
+def test_who_calls_it_loads_nothing_of_soap() -> None:
+    code = (
+        "import sys, edge.care.discover; "
+        "heavy = {'zeep', 'onvif', 'av', 'cv2'};"
+        "sys.exit(any(name.split('.')[0] in heavy for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
