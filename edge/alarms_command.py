@@ -20,7 +20,7 @@ def alarms_document(settings: Settings, *, with_ended: bool) -> dict[str, Any]:
     try:
         told = {**control.ask(settings.storage.state_dir, "alarms"), "running": True}
     except control.ControlUnavailable:
-        told = {**_left(settings), "running": False}
+        told = {**left(settings), "running": False}
     found = {
         "running": told["running"],
         "standing": [for_people(one, zone) for one in told["standing"]],
@@ -30,7 +30,8 @@ def alarms_document(settings: Settings, *, with_ended: bool) -> dict[str, Any]:
     )
 
 
-def _left(settings: Settings) -> dict[str, Any]:
+def left(settings: Settings) -> dict[str, Any]:
+    """What the last edge knew: ``standing`` and ``ended``."""
     register = Register()
     try:
         register.loads((settings.storage.state_dir / STATE_NAME).read_bytes())

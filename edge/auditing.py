@@ -1,4 +1,4 @@
-"""What ``edge`` does about audit logs: its own, the anchors of all, their verification. Shell.
+"""What ``edge`` does about audit logs: its own, the anchors of all, commands on record. Shell.
 
 Blocking; called from threads.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,9 @@ from pathlib import Path
 from config.changes import changes
 from config.schema import Settings
 from retention.audit import AuditLog, AuditUnavailable, os_actor
-from retention.audit_chain import Action, Head, Outcome, Value, Verdict
-from retention.audit_read import anchors, heads, services, verify
+from retention.audit_chain import Action, Head, Outcome, Value
+from retention.audit_read import heads, services
 from retention.clock import SystemClock
-from retention.index.errors import IndexUnavailable
-from retention.index.read import Index
 from retention.ledger import Ledger
 
 log = logging.getLogger(__name__)
@@ -51,39 +49,6 @@ class Anchors:
 def give_way() -> None:
     """Between two steps of a long look in a process that records: a fifth of the time is enough."""
     time.sleep(0.03)
-
-
-def verify_all(
-    state_dir: Path,
-    index_path: Path,
-    only: str | None = None,
-    pause: Callable[[], None] | None = None,
-) -> list[Verdict]:
-    """Verify every log (or ``only`` one) against itself and the anchors in the index.
-
-    Raises:
-        AuditUnavailable: a log cannot be read.
-    """
-    try:
-        with Index.open_read(index_path) as index:
-            anchored = anchors(index, pause)
-        note = ""
-    except IndexUnavailable as error:
-        anchored, note = {}, f"no anchors: {error.sentence()}"
-    names = sorted({*services(state_dir), *anchored}) if only is None else [only]
-    verdicts = [verify(state_dir, name, anchored.get(name, ()), pause) for name in names]
-    for verdict in verdicts:
-        if note:
-            verdict.notes.append(note)
-    return verdicts
-
-
-def is_sound(verdicts: list[Verdict]) -> bool:
-    """Whether none has a finding; what is wrong goes to the system's log."""
-    for verdict in verdicts:
-        for finding in verdict.findings:
-            log.error("audit_log_unsound", extra={"service": verdict.service, "finding": finding})
-    return all(verdict.is_sound for verdict in verdicts)
 
 
 def prune_logs(audit: AuditLog, state_dir: Path, keep_days: int, trusted_us: int) -> None:

@@ -372,7 +372,7 @@ service_option = click.option("--service", help="only this service's log: edge, 
 def audit_verify(service: str | None, config_path: Path, as_json: bool) -> None:
     """校验 Check every log against itself and against the heads signed into the journal."""
     from edge.audit_command import render_verdict, verdict_json
-    from edge.auditing import verify_all
+    from edge.audit_verification import verify_all
     from edge.status import index_path
 
     settings = load(config_path)

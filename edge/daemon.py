@@ -31,14 +31,13 @@ from edge import control, sweeping
 from edge.alarms.board import AlarmBoard
 from edge.alarms.codes import Code
 from edge.alarms.register import Fault
+from edge.audit_verification import is_sound, verify_all
 from edge.auditing import (
     ANCHOR_S,
     Anchors,
     give_way,
-    is_sound,
     prune_logs,
     record_changes,
-    verify_all,
 )
 from edge.camera.onvif_service import OnvifService
 from edge.camera.pool import CameraPool

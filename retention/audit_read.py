@@ -80,6 +80,36 @@ def records(state_dir: Path, service: str, since_us: int | None = None) -> Itera
             yield record
 
 
+def newest(state_dir: Path, service: str, since_us: int, count: int) -> list[Record]:
+    """The newest ``count`` records of one log from ``since_us`` on, the newest first; reads from
+    the end, and no further than it must. Damaged lines are left out.
+
+    Raises:
+        AuditUnavailable: the log cannot be read.
+    """
+    folder, found = state_dir / FOLDER / service, list[Record]()
+    try:
+        for part in reversed(parts_of(folder)):
+            is_older = True  # all of this part is, as far as it was looked at
+            for line in reversed(part.path.read_bytes().split(b"\n")):
+                if not line:
+                    continue
+                try:
+                    record = parse_line(line)
+                except AuditDamaged:
+                    continue
+                if record.at_us >= since_us:
+                    is_older = False
+                    found.append(record)
+                if len(found) >= count:
+                    return found
+            if is_older:  # a whole part before the instant: what is before it is older still
+                break
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return found
+
+
 def verify(
     state_dir: Path,
     service: str,

@@ -11,7 +11,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from edge.console import front, login, static_route
+from edge.console import (
+    alarm_pages,
+    audit_pages,
+    front,
+    hold_pages,
+    login,
+    static_route,
+    token_pages,
+    user_pages,
+)
 from edge.console.guard import Guarded
 from edge.console.headers import SecureHeaders
 from edge.console.parts import Parts
@@ -22,6 +31,11 @@ GROUPS = (
     login.RULES,
     static_route.RULES,
     front.RULES,
+    alarm_pages.RULES,
+    hold_pages.RULES,
+    audit_pages.RULES,
+    user_pages.RULES,
+    token_pages.RULES,
     static_route.LAST,
 )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from config.errors import XueliangError
+from config.instants import parse_instant
 from edge.console import pages
 from edge.console.accounts import Account
 from edge.console.grants import (
@@ -75,6 +77,10 @@ class Visit:
     def query(self, name: str, default: str = "") -> str:
         return self.request.query_params.get(name, default)
 
+    def all(self, field: str) -> list[str]:
+        """Every value of a field of the form: of check boxes."""
+        return self.form_lists.get(field, [])
+
     # Answers ---------------------------------------------------------------------------------
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
@@ -90,11 +96,27 @@ class Visit:
             "csrf": "" if self.session is None else self.session.csrf,
             "path": self.request.url.path,
             "navigation": self.navigation,
+            "done": self._done(),
             "tell": self.tell,
+            "word": self.word,
             "both": lambda one, name: one[f"{name}_{self.language}"] or one[f"{name}_zh"],
             "time": pages.local_time(self.parts.zone),
         }
         return HTMLResponse(pages.render(template, common | values), status)
+
+    def _done(self) -> str:
+        """What was done before this page was shown (``?done=…``, a phrase of that section)."""
+        key = f"done.{self.query('done')}"
+        return self.say(key) if is_known(key) else ""
+
+    def instant(self, field: str) -> int | None:
+        """A field of the form as an instant, in the site's local time; None if it is empty.
+
+        Raises:
+            BadInstant: it holds something else.
+        """
+        text = self.form.get(field, "").strip()
+        return parse_instant(text, self.parts.zone) if text else None
 
     def json(self, document: Any, status: int = 200) -> Response:
         return JSONResponse(document, status)
@@ -115,6 +137,10 @@ class Visit:
             for name, value in sentence.values.items()
         }
         return self.say(sentence.key, **values)
+
+    def word(self, key: str) -> str:
+        """A phrase for a word of a document; the word itself where a later version wrote it."""
+        return self.say(key) if is_known(key) else key.partition(".")[2]
 
     def told(self, error: XueliangError) -> str:
         """An error in the visitor's language, as far as the catalogue knows its kind."""
@@ -144,6 +170,21 @@ class Visit:
             **detail,
         )
         await asyncio.wrap_future(future)
+
+    @asynccontextmanager
+    async def deed(self, action: Action, subject: str, **detail: Value) -> AsyncIterator[None]:
+        """Something that this service does: on record before it begins, and how it ended.
+
+        Raises:
+            AuditUnavailable: it is not on record, and not done.
+        """
+        await self.record(action, subject, Outcome.BEGUN, **detail)
+        try:
+            yield
+        except XueliangError as error:
+            await self.record(action, subject, Outcome.REFUSED, why=str(error), **detail)
+            raise
+        await self.record(action, subject, Outcome.DONE, **detail)
 
     # Footage ---------------------------------------------------------------------------------
 

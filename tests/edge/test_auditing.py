@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from config.schema import Settings
 from edge import auditing
-from edge.auditing import Anchors, on_record, prune_logs, verify_all
+from edge.audit_verification import verify_all
+from edge.auditing import Anchors, on_record, prune_logs
 from retention.audit import DAY_US, AuditLog, AuditUnavailable
 from retention.audit_chain import Action
 from retention.audit_read import anchors, records, verify

@@ -11,12 +11,14 @@ import jinja2
 from jinja2 import nodes
 
 from edge.console.phrases import catalogue
+from edge.console.roles import OPTIONAL, Role, Scope
+from retention.audit_chain import Action, Outcome
 
 ROOT = Path(__file__).parents[3] / "edge" / "console"
 _CHINESE = re.compile(r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]")
 _KEY = re.compile(r"[a-z_]+\.[a-z_]+")
 #: Phrases whose key is put together at run time.
-FAMILIES = ("role.", "error.", "refused.")
+FAMILIES = ("role.", "error.", "refused.", "done.")
 
 
 def fields(text: str) -> set[str]:
@@ -54,7 +56,7 @@ def code_keys() -> set[str]:
                 and node.value.partition(".")[0] in sections
             ):
                 found.add(node.value)
-    return found - {"login.html", "password.html", "front.html", "failure.html"}
+    return {key for key in found if not key.endswith((".html", ".json", ".js", ".css"))}
 
 
 def test_every_phrase_stands_in_both_languages() -> None:
@@ -70,7 +72,7 @@ def test_every_phrase_stands_in_both_languages() -> None:
 
 
 def test_templates_and_code_use_phrases_that_there_are() -> None:
-    used = template_keys() | {key for key in code_keys() if not key.endswith(".html")}
+    used = template_keys() | code_keys()
     assert used - set(catalogue()) == set()
 
 
@@ -84,9 +86,21 @@ def _is_put_together(key: str) -> bool:
     """``t('state.' ~ level)`` uses all that begins so, ``f"state.{level}"`` likewise."""
     pages = "".join(path.read_text() for path in (ROOT / "templates").glob("*.html"))
     code = "".join(path.read_text() for path in ROOT.rglob("*.py"))
-    prefixes = re.findall(r"t\('([a-z]+\.[a-z_]*)' ~", pages)
-    prefixes += re.findall(r'f"([a-z]+\.[a-z_]*)\{', code)
+    prefixes = re.findall(r"(?:t|word)\('([a-z_]+\.[a-z_]*)' ~", pages)
+    prefixes += re.findall(r'f"([a-z_]+\.[a-z_]*)\{', code)
     return key.startswith(tuple(prefixes))
+
+
+def test_every_word_of_the_logs_has_its_phrase() -> None:
+    """A new kind of audit record, role, permission or scope is one in the console, too."""
+    words = [
+        *(f"action.{one}" for one in Action),
+        *(f"outcome.{one}" for one in Outcome),
+        *(f"{section}.{role}" for role in Role for section in ("role", "about_role")),
+        *(f"extra.{one}" for role in Role for one in OPTIONAL[role]),
+        *(f"scope.{one}" for one in Scope),
+    ]
+    assert set(words) <= set(catalogue())
 
 
 def test_templates_say_nothing_by_themselves() -> None:
