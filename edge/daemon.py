@@ -14,7 +14,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
@@ -41,6 +41,7 @@ from edge.auditing import (
 )
 from edge.camera.onvif_service import OnvifService
 from edge.camera.pool import CameraPool
+from edge.camera.spawner import Spawner
 from edge.cameras import Cameras
 from edge.holds import HoldDesk, figures
 from edge.host_time import ConfirmationRefused, HostTime
@@ -74,6 +75,8 @@ from retention.writer_ports import Deleted, VolumeChanged, WriterEvent
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+#: After a start the cameras come first for so long.
+SETTLED_S = 5.0
 #: How often is looked for cameras that should go back to their home position.
 HOME_S = 5
 #: Completeness of 16 cameras over 90 days takes 0.8 s of CPU.
@@ -86,6 +89,8 @@ NEIGHBOURS_S = 5
 #: Parts whose standstill only a restart mends, and how long each may take. A disk that hangs is
 #: none of them: recording goes on around it, and no restart would bring it back.
 PROGRESS_US = {"accounts": 20 * US_PER_S, "index_thread": 20 * US_PER_S}
+#: A clean stop waits so long at most until what was recorded last is sealed and signed.
+FINISH_S = 4.0
 #: Settings that a running edge cannot change.
 _FIXED = ("storage", "metrics")
 
@@ -132,6 +137,7 @@ class _Edge:
         )
         self._cameras: Cameras | None = None
         self._sweeping: Sweeping | None = None
+        self._proof: Proof | None = None
         self._time = HostTime(
             self._clock,
             self._boot_id,
@@ -145,12 +151,17 @@ class _Edge:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stopping.set)
         self._loop.add_signal_handler(signal.SIGHUP, self._reloading.set)
-        opened = await asyncio.to_thread(self._open_storage)
+        spawner = Spawner()
+        await spawner.warm_up()  # it loads libav while the storage is opened
         try:
-            await self._record(opened)
+            opened = await asyncio.to_thread(self._open_storage)
+            try:
+                await self._record(opened, spawner)
+            finally:
+                self._manager.stopping()
+                await asyncio.to_thread(self._close_storage, opened)
         finally:
-            self._manager.stopping()
-            await asyncio.to_thread(self._close_storage, opened)
+            await spawner.close()
         log.info("edge_stopped")
 
     # Storage ---------------------------------------------------------------------------------
@@ -208,6 +219,8 @@ class _Edge:
 
     def _close_storage(self, opened: Opened) -> None:
         """Seal, make durable, and then tell the ledger that the end was clean. Blocks."""
+        if self._proof is not None:
+            self._proof.finish(FINISH_S)
         stopped = self.audit.record(Action.SERVICE_STOPPED, subject="edge")
         with suppress(AuditUnavailable, TimeoutError):
             stopped.result(timeout=5)
@@ -235,11 +248,11 @@ class _Edge:
 
     # Recording -------------------------------------------------------------------------------
 
-    async def _record(self, opened: Opened) -> None:
+    async def _record(self, opened: Opened, spawner: Spawner) -> None:
         settings = self._settings
         async with AsyncExitStack() as stack:
             onvif = await stack.enter_async_context(OnvifService())
-            pool = CameraPool(clock=self._clock)
+            pool = CameraPool(clock=self._clock, spawner=spawner)
             self._cameras = cameras = Cameras(
                 pool=pool,
                 onvif=onvif,
@@ -273,7 +286,7 @@ class _Edge:
                 self._view.told,
             )
             stack.callback(endpoint.close)
-            self._proof = Proof(
+            self._proof = proof = Proof(
                 opened,
                 settings=lambda: self._settings,
                 metrics=self._metrics,
@@ -283,7 +296,7 @@ class _Edge:
             )
             sweep = Sweeping(
                 opened=opened,
-                checkpoints=self._proof.checkpoints,
+                checkpoints=proof.checkpoints,
                 metrics=self._metrics,
                 audit=self.audit,
                 clock=self._clock,
@@ -305,8 +318,8 @@ class _Edge:
                 "status": self._status,
                 "alarms": self._alarms,
                 "confirm_time": self._confirm_time,
-                "checkpoint": self._proof.checkpoint,
-                "exported": self._proof.exported,
+                "checkpoint": proof.checkpoint,
+                "exported": proof.exported,
                 "hold_add": lambda arguments: self._hold(desk.add, arguments),
                 "hold_release": lambda arguments: self._hold(desk.release, arguments),
                 "reload": self._ask_reload,
@@ -326,8 +339,8 @@ class _Edge:
             self._metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
             gc.freeze()  # what stands now stays: no collection looks at it again
             log.info("edge_started", extra={"cameras": len(settings.camera)})
-            self._proof.start()
-            stack.callback(self._proof.stop)
+            proof.start()
+            stack.callback(proof.stop)
             self._sweeping = sweep
             self._jobs = self._schedule(opened)
             self._jobs.add_job(orders.go_home, "interval", seconds=HOME_S)
@@ -343,6 +356,7 @@ class _Edge:
         for camera in cameras.in_service.values():
             camera.recorder.tick()
         assert self._view is not None
+        assert self._proof is not None
         self.alarms.tell("edge", [*self._view.faults(), *self._proof.faults()])
         opened.ledger.alive(self._clock.utc_us(), self._time.state())
         self._tell_progress(opened)
@@ -424,15 +438,16 @@ class _Edge:
         jobs.add_job(self._look_at_clocks, "interval", seconds=CLOCKS_S)
         jobs.add_job(self._look_at_clocks)
         jobs.add_job(self._survey, "interval", seconds=SURVEY_S, args=[self._view])
-        jobs.add_job(self._survey, args=[self._view])
+        jobs.add_job(self._when_settled, args=[self._survey, self._view])
         jobs.add_job(self._reconcile, "interval", hours=24, args=[opened, self._view])
-        jobs.add_job(self._reconcile, args=[opened, self._view])
+        jobs.add_job(self._when_settled, args=[self._reconcile, opened, self._view])
         assert self._sweeping is not None
         jobs.add_job(self._sweeping.look_ahead, "interval", seconds=sweeping.SURVEY_S)
-        jobs.add_job(self._sweeping.look_ahead)
+        jobs.add_job(self._when_settled, args=[self._sweeping.look_ahead])
         jobs.add_job(self._sweeping.sweep, "interval", seconds=sweeping.TURN_S)
+        assert self._proof is not None
         jobs.add_job(self._proof.checkpoint_all, "interval", seconds=CHECKPOINT_S)
-        jobs.add_job(self._proof.checkpoint_all)
+        jobs.add_job(self._when_settled, args=[self._proof.checkpoint_all])
         jobs.add_job(self._end_terms, "interval", hours=1)
         jobs.add_job(self._measure_holds, "interval", hours=1)
         jobs.add_job(self._measure_holds)
@@ -441,9 +456,14 @@ class _Edge:
         jobs.add_job(self._anchor, "interval", seconds=ANCHOR_S)
         jobs.add_job(self._anchor)
         jobs.add_job(self._verify_audit, "interval", hours=24)
-        jobs.add_job(self._verify_audit)
+        jobs.add_job(self._when_settled, args=[self._verify_audit])
         jobs.start()
         return jobs
+
+    async def _when_settled(self, job: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        """What takes a processor for a while waits until the cameras are recorded."""
+        await asyncio.sleep(SETTLED_S)
+        await job(*arguments)
 
     async def _forget(self) -> None:
         """Series of what is not there any more."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +23,7 @@ from retention.audit import AuditLog
 from retention.audit_chain import Action, Outcome
 from retention.checkpoints import Checkpoints
 from retention.clock import Clock
+from retention.index import rows
 from retention.index.errors import IndexUnavailable
 from retention.index.read import Index
 from retention.keys import signing_key
@@ -32,6 +35,8 @@ from retention.witness import statement
 log = logging.getLogger(__name__)
 
 CHECKPOINT_S = 3600
+#: At the stop: how often is looked whether all is sealed.
+SEALED_LOOK_S = 0.05
 #: Faults of one segment that go on record.
 FAULTS_MAX = 5
 
@@ -84,6 +89,27 @@ class Proof:
     def faults(self) -> list[Fault]:
         """What is wrong now, for the register of alarms."""
         return [Fault(code=AlarmCode.WITNESS_SILENT)] if self._witness.is_failing else []
+
+    def finish(self, seconds: float) -> None:
+        """At a clean stop: sign what was sealed since the newest checkpoint, the segments that are
+        being sealed just now too. Blocks, at most so long: what is not signed then is at the next
+        start."""
+        until_us = self._clock.monotonic_us() + int(seconds * US_PER_S)
+        work = threading.Thread(target=self._finish, args=[until_us], name="finish", daemon=True)
+        work.start()
+        work.join(seconds)
+        if work.is_alive():
+            log.warning("last_checkpoint_not_made")
+
+    def _finish(self, until_us: int) -> None:
+        try:
+            with Index.open_read(self._index_path) as index:
+                while index.read(rows.are_any_open) and self._clock.monotonic_us() < until_us:
+                    time.sleep(SEALED_LOOK_S)
+            self._checkpoint(None)
+        except IndexUnavailable as error:  # counted; the next start makes it
+            self._metrics.swallowed_errors.labels("checkpoint").inc()
+            log.warning("checkpoint_failed", extra={"error": error.sentence()})
 
     # Checkpoints and witness -------------------------------------------------------------------
 

@@ -73,6 +73,7 @@ class CameraPool:
 
     Args:
         chance: a number in [0, 1) for the jitter of back-off.
+        spawner: one that was warmed up; the pool ends it.
     """
 
     def __init__(
@@ -81,12 +82,13 @@ class CameraPool:
         clock: Clock,
         limits: PoolLimits | None = None,
         chance: Callable[[], float] = random.random,
+        spawner: Spawner | None = None,
     ) -> None:
         self._clock = clock
         self._limits = limits or PoolLimits()
         self._chance = chance
         self._cameras: dict[str, _Camera] = {}
-        self._spawner = Spawner()
+        self._spawner = spawner or Spawner()
         self._tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> CameraPool:

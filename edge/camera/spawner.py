@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 from config.errors import Retry, XueliangError
 
@@ -67,6 +68,14 @@ class Spawner:
         self._children: dict[int, Child] = {}
         self._born: asyncio.Future[tuple[int, int]] | None = None
         self._number = 0
+
+    async def warm_up(self) -> None:
+        """Start the fork server before it is needed: it loads libav meanwhile. Where that fails,
+        the first :meth:`spawn` tells."""
+        async with self._turn:
+            if self._control is None:
+                with suppress(SpawnFailed):
+                    await self._start()
 
     async def spawn(self) -> Child:
         """A new child that waits for its request; SpawnFailed when there is none to be had."""

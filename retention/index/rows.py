@@ -92,6 +92,10 @@ _GAPS = (
 )
 GAPS = f"{_GAPS} AND NOT ({_IS_VAGUE}) ORDER BY start_us"
 VAGUE_GAPS = f"{_GAPS} AND {_IS_VAGUE} ORDER BY start_us"
+ANY_OPEN = (
+    "SELECT 1 FROM segment WHERE (state = 'open' OR end_reason = 'io_error')"
+    " AND state = 'open' LIMIT 1"
+)
 #: A camera came back in a time that is not known: nobody can say yet where its absence ended.
 ABSENCES = (
     "SELECT camera, start_us, NULL, 'config', '' FROM absence WHERE camera = ? AND start_us < ?"
@@ -377,6 +381,11 @@ def presumed_gaps(
     for start_us, end_us, cause in connection.execute(BETWEEN_EPOCHS, (from_us, to_us)):
         found.append(Gap(camera=camera, start_us=start_us, end_us=end_us, cause=GapCause(cause)))
     return found
+
+
+def are_any_open(connection: sqlite3.Connection) -> bool:
+    """Whether a segment is being written, or sealed just now."""
+    return connection.execute(ANY_OPEN).fetchone() is not None
 
 
 def open_gaps(connection: sqlite3.Connection, camera: str) -> list[Gap]:

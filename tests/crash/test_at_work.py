@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import random
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,5 +114,8 @@ def test_interrupted_at_work_it_is_whole_afterwards(
                     at.assert_rebuilt()
                     at.box.start()
                     at.wait_recording()
+        except BaseException:
+            traceback.print_exc()  # at once: a long drill goes on with the next part
+            raise
         finally:
             print(f"part {part}, {time.monotonic() - began:.0f} s: {dict(at.counts)}")

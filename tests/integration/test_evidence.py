@@ -222,3 +222,16 @@ def test_what_cannot_be_asked_is_refused_in_one_sentence(box: Box, tmp_path: Pat
         assert answer.returncode == 1
         assert len(answer.stderr.strip().splitlines()) == 1, answer.stderr
     assert os.listdir(tmp_path) == []
+
+
+def test_after_a_clean_stop_everything_is_signed(box: Box) -> None:
+    """Also what was sealed by the stop itself, which is done in time."""
+    if box.process is None:
+        box.start()
+        box.wait_recording()
+    began = time.monotonic()
+    assert box.stop(timeout_s=10.0) == 0
+    told = box.json("verify", "--camera", "gate")
+    print(f"stopped and verified within {time.monotonic() - began:.1f} s")
+    assert told["unchained"] == []
+    assert told["chained"] == len(box.segments("gate"))

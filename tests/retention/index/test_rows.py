@@ -33,6 +33,8 @@ def connection() -> Iterator[sqlite3.Connection]:
         rows.AT_OR_BEFORE,
         rows.AFTER,
         rows.UNFINISHED,
+        rows.ANY_OPEN,
+        rows.ABSENCES,
         rows.SPANS,
         rows.SPANS_END,
         rows.NEXT_START,
