@@ -299,6 +299,54 @@ class Store:
 
         return self._index.read(query)
 
+    def pieces(self, camera: str, from_us: int, to_us: int) -> list[tuple[Segment, int, int]]:
+        """The segments of a window, each with the first of its fragments and their count: from the
+        key frame at or before ``from_us`` on, up to the last that begins before ``to_us``."""
+
+        def query(connection: sqlite3.Connection) -> list[tuple[Segment, int, int]]:
+            found = []
+            place = start_of(connection, camera, from_us)
+            segment, first = place if place is not None else (None, 0)
+            while segment is not None and segment.start_us < to_us:
+                count = sum(one.start_us < to_us for one in segment.fragments[first:])
+                if count:
+                    found.append((segment, first, count))
+                following = rows.segments_after(
+                    connection, camera, segment.start_us, segment.number, 1
+                )
+                segment, first = (following[0] if following else None), 0
+            return found
+
+        return self._index.read(query)
+
+    def segment(self, camera: str, number: int) -> Segment | None:
+        """One segment by its number, as it stands now."""
+        return self._index.read(lambda connection: rows.segment(connection, camera, number))
+
+    def format_of(self, run: str) -> MediaFormat | None:
+        """What a run is made of; None where the index does not know it."""
+        found = self._index.read(lambda connection: rows.run(connection, run))
+        return None if found is None else found.format
+
+    def stored_bytes(self, segment: Segment, offset: int, size_bytes: int) -> bytes:
+        """A part of a segment's file as it stands there; shorter only at the file's end.
+
+        Raises:
+            FileNotFoundError: there is no file any more.
+            FootageUnavailable: the volume is not mounted, or its disk does not answer.
+        """
+        path = self._root(segment.volume) / segment.path
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                return os.pread(file, size_bytes, offset)
+            finally:
+                os.close(file)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _unavailable(segment.volume, str(error.strerror)) from error
+
     def _units_of(self, segment: Segment, skip: int, to_us: int | None) -> Iterator[StoredUnit]:
         """Units of one segment; of an open one also what becomes durable meanwhile."""
         file = self._open(segment)

@@ -56,7 +56,7 @@ def header_bytes(header: SegmentHeader) -> bytes:
                 b"moov",
                 _mvhd(created),
                 _video_track(created, header.format.video),
-                _audio_track(created, audio) if audio else b"",
+                _audio_track(created, audio, audio_entry(audio)) if audio else b"",
                 box(b"mvex", *extends),
             ),
             box(b"uuid", HEADER_UUID, payload),
@@ -65,6 +65,24 @@ def header_bytes(header: SegmentHeader) -> bytes:
     if len(head) > MAX_HEAD_BYTES:
         raise ValueError("a segment header that is far too long")
     return head
+
+
+def audio_only_header(header: SegmentHeader, entry: bytes) -> bytes:
+    """``ftyp`` and ``moov`` of a file with the segment's audio track alone, as ``entry`` has it.
+
+    Raises:
+        ValueError: the segment has no audio.
+    """
+    audio = header.format.audio
+    if audio is None:
+        raise ValueError("a segment without audio")
+    created = (header.start_us // 1_000_000 + _EPOCH_1904_S).to_bytes(8, "big") * 2
+    return box(b"ftyp", b"iso6", bytes(4), b"iso6iso5isommp41") + box(
+        b"moov",
+        _mvhd(created),
+        _audio_track(created, audio, entry),
+        box(b"mvex", _trex(AUDIO_TRACK)),
+    )
 
 
 def parse_header(payload: bytes) -> SegmentHeader:
@@ -196,7 +214,7 @@ def _video_track(created: bytes, video: VideoFormat) -> bytes:
     )
 
 
-def _audio_track(created: bytes, audio: AudioFormat) -> bytes:
+def _audio_track(created: bytes, audio: AudioFormat, entry: bytes) -> bytes:
     return box(
         b"trak",
         _tkhd(created, AUDIO_TRACK, b"\x01\x00", bytes(8)),
@@ -208,7 +226,7 @@ def _audio_track(created: bytes, audio: AudioFormat) -> bytes:
                 b"minf",
                 full_box(b"smhd", 0, 0, bytes(4)),
                 _data_in_this_file(),
-                _sample_table(audio_entry(audio)),
+                _sample_table(entry),
             ),
         ),
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -203,6 +204,15 @@ def ticks_to_us(ticks: int, rate_hz: int) -> int:
     return ticks * US_PER_S // rate_hz
 
 
+def audio_only_moof(sequence: int, decode: int, samples: Sequence[tuple[int, bytes]]) -> bytes:
+    """``moof`` and ``mdat`` with nothing but audio: ticks and bytes of each sample."""
+    header = full_box(b"mfhd", 0, 0, sequence.to_bytes(4, "big"))
+    words = [word for ticks, data in samples for word in (ticks, len(data))]
+    media_at = 16 + len(header) + 8 + 16 + 20 + 20 + 8 * len(samples)
+    traf = _traf(AUDIO_TRACK, decode, len(samples), TRUN_AUDIO, media_at, words)
+    return box(b"moof", header, traf) + box(b"mdat", *(data for _, data in samples))
+
+
 def _moof(sequence: int, pictures: list[_Sample], frames: list[_Sample], note: bytes) -> bytes:
     header = full_box(b"mfhd", 0, 0, sequence.to_bytes(4, "big"))
     media_at = 16 + len(header) + _traf_bytes(pictures, 16) + _traf_bytes(frames, 8) + len(note)
@@ -226,25 +236,25 @@ def _video_traf(samples: list[_Sample], data_offset: int) -> bytes:
     for one in samples:
         flags = SYNC_SAMPLE if one.is_key else OTHER_SAMPLE
         words += (one.duration, one.size_bytes, flags, one.offset)
-    return _traf(VIDEO_TRACK, samples, TRUN_VIDEO, data_offset, words)
+    return _traf(VIDEO_TRACK, samples[0].decode, len(samples), TRUN_VIDEO, data_offset, words)
 
 
 def _audio_traf(samples: list[_Sample], data_offset: int) -> bytes:
     words = [word for one in samples for word in (one.duration, one.size_bytes)]
-    return _traf(AUDIO_TRACK, samples, TRUN_AUDIO, data_offset, words)
+    return _traf(AUDIO_TRACK, samples[0].decode, len(samples), TRUN_AUDIO, data_offset, words)
 
 
 def _traf(
-    track: int, samples: list[_Sample], flags: int, data_offset: int, words: list[int]
+    track: int, decode: int, count: int, flags: int, data_offset: int, words: list[int]
 ) -> bytes:
     return box(
         b"traf",
         full_box(b"tfhd", 0, TFHD_FLAGS, track.to_bytes(4, "big")),
-        full_box(b"tfdt", 1, 0, samples[0].decode.to_bytes(8, "big")),
+        full_box(b"tfdt", 1, 0, decode.to_bytes(8, "big")),
         full_box(
             b"trun",
             0,
             flags,
-            struct.pack(f">Ii{len(words)}I", len(samples), data_offset, *words),
+            struct.pack(f">Ii{len(words)}I", count, data_offset, *words),
         ),
     )

@@ -64,6 +64,25 @@ def read_units(fragment: bytes, header: SegmentHeader) -> list[AccessUnit]:
     return _interleaved(video, audio, found.note)
 
 
+def audio_samples(fragment: bytes) -> tuple[int, int, list[tuple[int, bytes]]] | None:
+    """Of a whole fragment with audio: its sequence number, the decode time of its first audio
+    sample, and of each its ticks and bytes.
+
+    Raises:
+        SegmentCorrupt: these bytes are no fragment of ours.
+    """
+    head = read_head(fragment[:8])
+    if head is None or head.kind != b"moof" or head.size_bytes > len(fragment) - 8:
+        raise SegmentCorrupt("a fragment does not begin with a whole moof")
+    found = parse_moof(fragment[: head.size_bytes])
+    samples = found.tracks.get(AUDIO_TRACK)
+    if samples is None:
+        return None
+    data = _data(fragment, samples)
+    ticks = [words[0] for words in samples.words]
+    return found.sequence, samples.decode, list(zip(ticks, data, strict=True))
+
+
 def parse_moof(moof: bytes) -> Moof:
     """What a whole ``moof`` box of ours says.
 
