@@ -19,6 +19,7 @@ from typing import Self
 
 from config.errors import Retry, XueliangError
 from retention.completeness import Completeness, asked_from, completeness
+from retention.holds import Hold
 from retention.index import rows
 from retention.index.read import Index
 from retention.model import (
@@ -216,6 +217,10 @@ class Store:
         return self._index.read(
             lambda connection: rows.markers(connection, camera, from_us, to_us, MARKERS_MAX)
         )
+
+    def holds(self) -> list[Hold]:
+        """Every hold that was not released; of one that has expired the index may not know yet."""
+        return self._index.read(lambda connection: rows.holds(connection, is_open=True))
 
     def completeness(
         self, camera: str, now_us: int, zone: tzinfo, *, min_days: int = 90, tolerance_us: int = 0

@@ -17,7 +17,9 @@ from edge.console import (
     front,
     hold_pages,
     login,
+    playback_pages,
     static_route,
+    timeline_data,
     token_pages,
     user_pages,
 )
@@ -31,6 +33,8 @@ GROUPS = (
     login.RULES,
     static_route.RULES,
     front.RULES,
+    playback_pages.RULES,
+    timeline_data.RULES,
     alarm_pages.RULES,
     hold_pages.RULES,
     audit_pages.RULES,

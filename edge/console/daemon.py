@@ -111,6 +111,7 @@ class _Console:
                 tokens=Tokens(state_dir, self._clock),
                 metrics=metrics,
             )
+            stack.callback(self._parts.footage.close)
             server = self._server()
             listener = _listen(settings)
             stack.callback(listener.close)

@@ -14,6 +14,7 @@ from config.instants import zone_named
 from config.schema import Settings
 from edge import control
 from edge.console.accounts import Accounts
+from edge.console.footage import Footage
 from edge.console.grants import Grants
 from edge.console.lights import Seen
 from edge.console.lockout import FREE_FAILURES, Lockout
@@ -21,7 +22,14 @@ from edge.console.metrics import ConsoleMetrics
 from edge.console.sessions import Sessions
 from edge.console.tokens import Tokens
 from edge.neighbours import told_by
-from edge.status import WINDOWS, completeness_of, open_store, platforms_document, rounded
+from edge.status import (
+    WINDOWS,
+    completeness_of,
+    index_path,
+    open_store,
+    platforms_document,
+    rounded,
+)
 from retention.audit import AuditLog
 from retention.clock import Clock
 from retention.read import Store
@@ -105,6 +113,11 @@ class Parts:
     _coverage: tuple[int, dict[str, Covered]] | None = None
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _covering: asyncio.Lock = field(default_factory=asyncio.Lock)
+    footage: Footage = field(init=False)
+
+    def __post_init__(self) -> None:
+        storage = self.settings.storage
+        self.footage = Footage(index_path(self.settings), storage.volumes, self.clock)
 
     @property
     def state_dir(self) -> Path:

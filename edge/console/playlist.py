@@ -4,17 +4,16 @@ Made from the index alone (the GOP table). A chapter is one stored segment: its 
 that are served as they stand in the file. A browser puts each at ``zero_us``, the instant of the
 file's own time 0, so that its media time is wall time to the microsecond.
 
-The same as an HLS playlist (RFC 8216bis), for players without Media Source Extensions.
+HLS is not used: its players add up lengths, and hls.js 1.7.4 was a 60th of a second later with each
+minute file; here every file has its own place in time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any
 
-from config.instants import format_instant
 from retention.model import Gap, MediaFormat, Segment
 from retention.mp4.browser import audio_type, video_type
 from retention.timeline import Timeline
@@ -108,7 +107,7 @@ def _chapter(segment: Segment, first: int, count: int, format: MediaFormat) -> C
 
 
 def as_json(found: Playlist) -> dict[str, Any]:
-    """For the player; instants in UTC microseconds, a piece as ``[place, start, end, bytes, key]``."""
+    """For the player; instants in UTC microseconds, pieces as [place, start, end, bytes, key]."""
     return {
         "camera": found.camera,
         "from_us": found.from_us,
@@ -138,54 +137,3 @@ def as_json(found: Playlist) -> dict[str, Any]:
             for gap in found.gaps
         ],
     }
-
-
-def as_m3u8(found: Playlist) -> str:
-    """The same for HLS: each stored file is a discontinuity of its own (it counts from its own
-    start), a hole of a second or more an ``EXT-X-GAP``, so that time adds up."""
-    longest_us = max((one.end_us - one.start_us for one in _pieces(found.chapters)), default=0)
-    longest_us = max([longest_us, *(end - start for start, end in _holes(found))])
-    lines = [
-        "#EXTM3U",
-        "#EXT-X-VERSION:8",
-        f"#EXT-X-TARGETDURATION:{-(-longest_us // 1_000_000) or 1}",
-        "#EXT-X-PLAYLIST-TYPE:VOD",
-        "#EXT-X-MEDIA-SEQUENCE:0",
-    ]
-    before_us: int | None = None
-    for chapter in found.chapters:
-        if before_us is not None:
-            lines.append("#EXT-X-DISCONTINUITY")
-            hole_us = chapter.pieces[0].start_us - before_us
-            if hole_us >= 1_000_000:
-                lines += [
-                    "#EXT-X-GAP",
-                    f"#EXT-X-PROGRAM-DATE-TIME:{_utc(before_us)}",
-                    f"#EXTINF:{hole_us / 1e6:.6f},",
-                    "gap.m4s",
-                    "#EXT-X-DISCONTINUITY",
-                ]
-        lines.append(f'#EXT-X-MAP:URI="{chapter.number}/head.mp4"')
-        for piece in chapter.pieces:
-            lines += [
-                f"#EXT-X-PROGRAM-DATE-TIME:{_utc(piece.start_us)}",
-                f"#EXTINF:{(piece.end_us - piece.start_us) / 1e6:.6f},",
-                f"{chapter.number}/{piece.place}.m4s",
-            ]
-        before_us = chapter.pieces[-1].end_us
-    return "\n".join([*lines, "#EXT-X-ENDLIST"]) + "\n"
-
-
-def _pieces(chapters: Sequence[Chapter]) -> list[Piece]:
-    return [piece for one in chapters for piece in one.pieces]
-
-
-def _holes(found: Playlist) -> list[tuple[int, int]]:
-    edges = [(one.pieces[0].start_us, one.pieces[-1].end_us) for one in found.chapters]
-    return [
-        (end, start) for (_, end), (start, _) in zip(edges, edges[1:], strict=False) if start > end
-    ]
-
-
-def _utc(instant_us: int) -> str:
-    return format_instant(instant_us, UTC, timespec="microseconds")

@@ -87,6 +87,7 @@ class ConsoleSite:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.parts.footage.close()
         self.parts.audit.close()
 
     def add(self, name: str, role: Role, *extras: Permission) -> None:

@@ -136,8 +136,9 @@ export class Playlist {
   }
 }
 
-/** Presentation times (UTC microseconds, rising) of the pictures in a fragment of ours. */
-export function pictureTimes(buffer, zeroUs) {
+/** Of the pictures in a fragment of ours, in order: when each is shown (UTC microseconds), and how
+ *  long as the file has it. */
+export function picturesOf(buffer, zeroUs) {
   const view = new DataView(buffer);
   const children = function* (start, end) {
     while (start + 8 <= end) {
@@ -163,13 +164,13 @@ export function pictureTimes(buffer, zeroUs) {
         const count = view.getUint32(at + 4);
         for (let n = 0; n < count; n += 1) {
           const sample = at + 12 + 16 * n;
-          times.push(zeroUs + decode + view.getUint32(sample + 12) - LEAD_US);
+          times.push([zeroUs + decode + view.getUint32(sample + 12) - LEAD_US, view.getUint32(sample)]);
           decode += view.getUint32(sample);
         }
       }
     }
   }
-  return times.sort((a, b) => a - b);
+  return times.sort((a, b) => a[0] - b[0]);
 }
 
 /**
@@ -186,7 +187,7 @@ export class Player {
     this.wantedUs = fromUs;
     this.shownUs = null;
     this.rate = 1;
-    this.appended = new Map(); // key of a piece: times of its pictures
+    this.appended = new Map(); // key of a piece: its pictures
     this.fetches = new Map(); // key: promise of bytes
     this.generation = 0;
     this.unsupported = ""; // the type that this browser cannot play
@@ -274,14 +275,22 @@ export class Player {
     this.wake();
   }
 
-  /** Put the video where it is wanted: just behind the picture's time, so that no rounding shows
-   *  the one before. */
+  /** Put the video where it is wanted: inside the time that the browser gives to the picture, and
+   *  outside of what it gives to the one before. Files tell how long decoding takes, not how long a
+   *  picture is shown, which differs for the first ones of a file. */
   place() {
     const us = this.wantedUs;
-    const times = this.timesAround(us);
+    const pictures = this.picturesAround(us);
+    let n = pictures.length - 1;
+    while (n >= 0 && pictures[n][0] > us) n -= 1;
     let target = us;
-    const before = times.filter((time) => time <= us).pop();
-    if (before !== undefined && us - before < 1000) target = before + 400;
+    if (n >= 0) {
+      const [startUs, lastsUs] = pictures[n];
+      const nextUs = n + 1 < pictures.length ? pictures[n + 1][0] : startUs + lastsUs;
+      const endUs = Math.min(startUs + lastsUs, Math.max(nextUs, startUs + 1000));
+      const beforeUs = n > 0 ? pictures[n - 1][0] + pictures[n - 1][1] : 0;
+      target = (Math.max(startUs, beforeUs < endUs ? beforeUs : 0) + endUs) / 2;
+    }
     this.video.currentTime = (target - this.originUs) / 1e6;
   }
 
@@ -307,6 +316,10 @@ export class Player {
   // Steps -----------------------------------------------------------------------------------
 
   timesAround(us) {
+    return this.picturesAround(us).map(([startUs]) => startUs);
+  }
+
+  picturesAround(us) {
     const list = this.playlist;
     const place = list.at(us);
     if (place < 0) return [];
@@ -314,7 +327,7 @@ export class Player {
     for (let n = Math.max(0, place - 1); n <= Math.min(list.pieces.length - 1, place + 1); n += 1) {
       found.push(...(this.appended.get(list.pieces[n].key) || []));
     }
-    return found.sort((a, b) => a - b);
+    return found.sort((a, b) => a[0] - b[0]);
   }
 
   pictureBefore(us) {
@@ -437,7 +450,7 @@ export class Player {
       }
       await this.append(data);
       this.tries.set(piece.key, (this.tries.get(piece.key) || 0) + 1);
-      this.appended.set(piece.key, pictureTimes(data, chapter.zero_us));
+      this.appended.set(piece.key, picturesOf(data, chapter.zero_us));
       const us = this.wantedUs;
       if (this.video.paused && piece.startUs <= us && us < piece.endUs) this.place();
       this.on.onstate();

@@ -125,19 +125,19 @@ export class Wall {
     if (started) started.catch((error) => { if (error.name !== "AbortError") player.trouble(error); });
   }
 
-  /** A hole of less than a second is no gap: go on behind it. */
+  /** The leader has run dry: at the edge of a gap go on with the gap; over a hole of less than a
+   *  second, which is no gap, go on behind it. */
   overHole(leader) {
     const us = leader.mediaUs();
-    if (leader.isReady(us)) return;
+    const { pieces } = leader.playlist;
     const place = leader.playlist.at(us);
-    const next = leader.playlist.after(us);
-    const piece = place < 0 ? null : leader.playlist.pieces[place];
-    const isLast = piece && leader.appended.has(piece.key) && (leader.timesAround(us).filter((time) => time > us).length === 0 || piece.endUs - us < 1e6);
-    if (piece && isLast && (!next || next.startUs > piece.endUs) && piece.endUs - us < 3e5) {
-      this.us = piece.endUs; // the last picture before a gap was shown
-      if (!next || next.startUs - piece.endUs >= 1e6) return;
-    }
-    if (next && (place < 0 || isLast) && next.startUs - us < 1e6 && leader.isReady(next.startUs + 1000)) {
+    if (place < 0) return;
+    const piece = pieces[place];
+    const next = pieces[place + 1];
+    if (piece.endUs - us > 400e3 || !leader.appended.has(piece.key)) return;
+    if (!next || next.startUs - piece.endUs >= 1e6) {
+      if (leader.playlist.isLoaded(piece.endUs)) this.us = piece.endUs;
+    } else if (next.startUs > piece.endUs && leader.isReady(next.startUs + 1000)) {
       leader.seek(next.startUs);
       this.us = next.startUs;
     }
