@@ -373,6 +373,8 @@ class Camera(_Table):
     password_file: AbsolutePath | None = None
     profile: Text = "main"
     audio: bool = False
+    #: Our own RTSP client, or libav's for a camera that ours does not get on with.
+    reader: Literal["direct", "libav"] = "direct"
     expose: bool = True
     #: A band of its own; None: that of ``retention``.
     min_days: Annotated[int, Field(ge=MIN_DAYS_FLOOR, le=3650)] | None = None

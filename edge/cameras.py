@@ -31,7 +31,7 @@ from retention.segmenter import NewRun, Segmenter
 log = logging.getLogger(__name__)
 
 #: What the connection is made of; a change of any of these costs a reconnect.
-_CONNECTION_KEYS = ("enabled", "onvif", "rtsp", "username", "profile", "audio")
+_CONNECTION_KEYS = ("enabled", "onvif", "rtsp", "username", "profile", "audio", "reader")
 
 
 @dataclass(slots=True)
@@ -163,8 +163,8 @@ class Cameras:
             camera.recorder.ended(GapCause.CONFIG, "disabled in the settings")
             return
         events = _Connection(camera.recorder, self._metrics)
-        audio = camera.settings.audio
-        self._pool.start(camera.id, self._resolver(camera), events, audio=audio)
+        audio, reader = camera.settings.audio, camera.settings.reader
+        self._pool.start(camera.id, self._resolver(camera), events, audio=audio, reader=reader)
 
     async def _take_out(self, camera_id: str) -> None:
         camera = self.in_service.pop(camera_id)
@@ -213,6 +213,9 @@ class _Connection(CameraEvents):
 
     def camera_time(self, offset_us: int) -> None:
         self._recorder.camera_time(offset_us)
+
+    def packets_lost(self, packets: int) -> None:
+        self._recorder.packets_lost(packets)
 
     def ended(self, cause: GapCause, detail: str) -> None:
         if not self._is_connected:

@@ -132,6 +132,9 @@ class EdgeMetrics:
         self.damaged_frames = counter(
             "nvr_stream_damaged_frames_total", "Access units flagged as damaged", *camera
         )
+        self.lost_packets = counter(
+            "nvr_stream_rtp_lost_packets_total", "RTP packets that never came", *camera
+        )
         self.skipped_frames = counter(
             "nvr_stream_skipped_frames_total",
             "Access units before the first key frame of a session, which nothing can decode",

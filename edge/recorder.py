@@ -200,6 +200,9 @@ class CameraRecorder:
         utc_us = self._clock.utc_us() + offset_us
         self.camera_clock = CameraClock(utc_us=utc_us, monotonic_us=now_us)
 
+    def packets_lost(self, packets: int) -> None:
+        self._metrics.lost_packets.labels(self.camera, STREAM).inc(packets)
+
     def time_untrusted(self) -> None:
         """The host's time is not trusted any more: what is recorded from now on is another run."""
         self._segmenter.renew()

@@ -25,7 +25,7 @@ _HEAD = struct.Struct(">IB")
 _UNIT = struct.Struct(">Bqqq")
 _TIME = struct.Struct(">q")
 
-_CONNECTED, _FORMAT, _UNIT_KIND, _CAMERA_TIME, _HEARTBEAT, _ENDED = range(1, 7)
+_CONNECTED, _FORMAT, _UNIT_KIND, _CAMERA_TIME, _HEARTBEAT, _ENDED, _LOST = range(1, 8)
 _IS_AUDIO, _IS_KEY, _IS_DAMAGED, _HAS_TIME = 1, 2, 4, 8
 
 
@@ -65,6 +65,13 @@ class CameraTime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """RTP packets that never came, by their sequence numbers, since this was last said."""
+
+    packets: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
     """The child still turns, though it has nothing to say."""
 
@@ -77,7 +84,7 @@ class Ended:
     detail: str
 
 
-Message = Connected | Format | Unit | CameraTime | Heartbeat | Ended
+Message = Connected | Format | Unit | CameraTime | Lost | Heartbeat | Ended
 
 
 def encode(message: Message) -> bytes:
@@ -89,6 +96,8 @@ def encode(message: Message) -> bytes:
             kind, body = _FORMAT, _json(format_to_json(media))
         case CameraTime(offset_us=offset_us):
             kind, body = _CAMERA_TIME, _TIME.pack(offset_us)
+        case Lost(packets=packets):
+            kind, body = _LOST, _TIME.pack(packets)
         case Heartbeat():
             kind, body = _HEARTBEAT, b""
         case Connected(candidate=candidate):
@@ -155,6 +164,8 @@ def decode(kind: int, body: bytes) -> Message:
             return Format(media=format_from_json(json.loads(body)))
         if kind == _CAMERA_TIME:
             return CameraTime(offset_us=_TIME.unpack(body)[0])
+        if kind == _LOST:
+            return Lost(packets=_TIME.unpack(body)[0])
         if kind == _HEARTBEAT and not body:
             return Heartbeat()
         if kind == _CONNECTED:

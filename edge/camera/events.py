@@ -27,6 +27,10 @@ class CameraEvents(Protocol):
         """The camera's clock minus the host's."""
         ...
 
+    def packets_lost(self, packets: int) -> None:
+        """So many RTP packets never came, since this was last said."""
+        ...
+
     def ended(self, cause: GapCause, detail: str) -> None:
         """No more units of this session; the pool tries again by itself."""
         ...

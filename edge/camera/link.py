@@ -19,6 +19,7 @@ from retention.framing import (
     Format,
     FramingError,
     Heartbeat,
+    Lost,
     Message,
     Parser,
     Unit,
@@ -165,6 +166,8 @@ class Link:
                 self._events.format_changed(media)
             case CameraTime(offset_us=offset_us):
                 self._events.camera_time(offset_us)
+            case Lost(packets=packets):
+                self._events.packets_lost(packets)
             case Connected(candidate=candidate):
                 self.candidate = candidate
                 self._events.connected()

@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import dataclass, field
+from typing import Literal
 
 _LENGTH = struct.Struct(">I")
 MAX_REQUEST_BYTES = 64 * 1024
+
+
+#: Our own RTSP client, or libav's for a camera that ours does not get on with.
+Reader = Literal["direct", "libav"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,7 @@ class StreamRequest:
 
     source: StreamSource
     audio: bool
+    reader: Reader = "direct"
     open_timeout_s: float = 5.0
     stall_timeout_s: float = 10.0
 
@@ -40,6 +46,7 @@ class StreamRequest:
                 "username": self.source.username,
                 "password": self.source.password,
                 "audio": self.audio,
+                "reader": self.reader,
                 "open_timeout_s": self.open_timeout_s,
                 "stall_timeout_s": self.stall_timeout_s,
             }
@@ -67,6 +74,7 @@ class StreamRequest:
                 password=fields["password"],
             ),
             audio=fields["audio"],
+            reader=fields["reader"],
             open_timeout_s=fields["open_timeout_s"],
             stall_timeout_s=fields["stall_timeout_s"],
         )

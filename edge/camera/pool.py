@@ -18,7 +18,7 @@ from edge.backoff import Backoff
 from edge.camera.errors import CameraError
 from edge.camera.events import CameraEvents
 from edge.camera.link import Link, Supervision
-from edge.camera.messages import StreamRequest, StreamSource
+from edge.camera.messages import Reader, StreamRequest, StreamSource
 from edge.camera.session import Session, State
 from edge.camera.spawner import Spawner
 from retention.clock import Clock
@@ -61,6 +61,7 @@ class _Camera:
     resolve: Resolver
     events: CameraEvents
     audio: bool
+    reader: Reader
     session: Session
     wake: asyncio.Event
     task: asyncio.Task[None] | None = None
@@ -108,7 +109,13 @@ class CameraPool:
             await self._spawner.close()
 
     def start(
-        self, camera: str, resolve: Resolver, events: CameraEvents, *, audio: bool = False
+        self,
+        camera: str,
+        resolve: Resolver,
+        events: CameraEvents,
+        *,
+        audio: bool = False,
+        reader: Reader = "direct",
     ) -> None:
         """Connects to a camera, and again after each end, until :meth:`stop`.
 
@@ -126,6 +133,7 @@ class CameraPool:
             resolve=resolve,
             events=events,
             audio=audio,
+            reader=reader,
             session=Session(backoff, self._clock.monotonic_us()),
             wake=asyncio.Event(),
         )
@@ -215,6 +223,7 @@ class CameraPool:
                 StreamRequest(
                     source=source,
                     audio=entry.audio,
+                    reader=entry.reader,
                     open_timeout_s=self._limits.open_timeout_s,
                     stall_timeout_s=self._limits.stall_timeout_s,
                 )

@@ -8,19 +8,18 @@ from __future__ import annotations
 import gc
 import signal
 import socket
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from edge.camera.errors import CameraError
-from edge.camera.messages import StreamRequest
-from edge.camera.rtsp import read_stream
+from edge.camera.messages import Reader, StreamRequest
+from edge.camera.rtsp.session import read_stream
 from retention.clock import Clock, SystemClock
-from retention.framing import Connected, Ended, Heartbeat, Message, Unit, encode
+from retention.framing import Connected, Ended, Heartbeat, Message, encode
 from retention.model import GapCause
 
 SEND_BUFFER_BYTES = 2 * 1024 * 1024
 REQUEST_TIMEOUT_S = 10.0
-#: Units of this long go to the parent together.
-GATHER_US = 100_000
 
 
 class _Stop:
@@ -71,20 +70,18 @@ def _exactly(parent: socket.socket, count: int) -> bytes:
 def _serve(request: StreamRequest, parent: socket.socket, clock: Clock, stop: _Stop) -> Ended:
     """Tries each address in order; the first that plays is the session."""
     error = CameraError(GapCause.CONFIG, "no stream address is known")
-    outbox = _Outbox(parent)
+    read = _reader(request.reader)
     for candidate in range(len(request.source.urls)):
         if stop():
             break
         connected = False
         parent.sendall(encode(Heartbeat()))
         try:
-            for message in read_stream(request, candidate, clock, stop):
-                connected = connected or isinstance(message, Connected)
-                outbox.add(message)
+            for messages in read(request, candidate, clock, stop):
+                connected = connected or any(isinstance(one, Connected) for one in messages)
+                parent.sendall(b"".join(map(encode, messages)))
         except CameraError as failure:
             error = failure
-        finally:
-            outbox.send()
         if connected:
             break
     if stop():
@@ -92,25 +89,9 @@ def _serve(request: StreamRequest, parent: socket.socket, clock: Clock, stop: _S
     return Ended(cause=error.cause, detail=error.detail)
 
 
-class _Outbox:
-    """Sends units a few at a time: most of what a unit costs the parent is that it wakes up."""
+def _reader(name: Reader) -> Callable[..., Iterator[list[Message]]]:
+    if name == "direct":
+        return read_stream
+    from edge.camera import libav  # tens of megabytes: only where a camera needs it
 
-    def __init__(self, parent: socket.socket) -> None:
-        self._parent = parent
-        self._waiting: list[bytes] = []
-        self._since_us = 0
-
-    def add(self, message: Message) -> None:
-        self._waiting.append(encode(message))
-        if isinstance(message, Unit):
-            arrival_us = message.unit.arrival_monotonic_us
-            if len(self._waiting) == 1:
-                self._since_us = arrival_us
-            if arrival_us - self._since_us < GATHER_US:
-                return
-        self.send()
-
-    def send(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            self._parent.sendall(b"".join(waiting))
+    return libav.read_stream

@@ -1,6 +1,6 @@
 """RTP payloads of the demo cameras (RFC 3550, 6184, 7798, 3640, 3551). Core: bytes out.
 
-Only the sender's half: the recorder's receiver is libav, and judges what is written here.
+Only the sender's half; the recorder has a receiver of its own, and libav judges both.
 """
 
 from __future__ import annotations

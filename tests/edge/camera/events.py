@@ -36,6 +36,9 @@ class Events:
     def camera_time(self, offset_us: int) -> None:
         self._changed.set()
 
+    def packets_lost(self, packets: int) -> None:
+        self._changed.set()
+
     def ended(self, cause: GapCause, detail: str) -> None:
         self.ends.append((cause, detail))
         self._note("ended")

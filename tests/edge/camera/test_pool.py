@@ -209,7 +209,7 @@ async def test_stopping_takes_leave_at_once_and_tells_no_end(server: GstServer) 
 
 @running
 async def test_stopping_says_teardown() -> None:
-    from tests.edge.camera.test_rtsp import H264, answers
+    from tests.edge.camera.rtsp.test_session import H264, answers
 
     events = Events()
     unit = b"\x80\x60\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x65\x88\x80"

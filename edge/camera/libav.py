@@ -1,4 +1,6 @@
-"""RTSP in: one camera's stream as messages. Shell; the only import of libav in the recorder.
+"""RTSP in through libav, for a camera that our own client does not get on with. Shell.
+
+The only import of libav in the recorder (``reader = "libav"`` in the camera's settings).
 
 libav speaks RTSP (RFC 2326) over TCP and takes the RTP packets apart, and no more: its parsers are
 off, so that every piece comes with the RTP time stamp that the camera gave it and the time at
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
+#: Units of this long go to the parent together.
+GATHER_US = 100_000
 HEARTBEAT_US = US_PER_S
 CAMERA_TIME_US = 10 * US_PER_S
 #: Cameras with a GOP of 30 s are sound; one that shows no key frame for this long is not.
@@ -64,6 +68,31 @@ _OPTIONS = {
 
 
 def read_stream(
+    request: StreamRequest, candidate: int, clock: Clock, is_stopping: Callable[[], bool]
+) -> Iterator[list[Message]]:
+    """What :func:`read_messages` yields, units of 100 ms together."""
+    batch: list[Message] = []
+    since_us = 0
+    try:
+        for message in read_messages(request, candidate, clock, is_stopping):
+            batch.append(message)
+            if isinstance(message, Unit):
+                arrival_us = message.unit.arrival_monotonic_us
+                if len(batch) == 1:
+                    since_us = arrival_us
+                if arrival_us - since_us < GATHER_US:
+                    continue
+            yield batch
+            batch = []
+    except CameraError:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def read_messages(
     request: StreamRequest, candidate: int, clock: Clock, is_stopping: Callable[[], bool]
 ) -> Iterator[Message]:
     """Plays one candidate address until the camera ends it or ``is_stopping()``.

@@ -1,0 +1,124 @@
+"""RTP and RTCP as a receiver needs them (RFC 3550). Core: bytes in, values out."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+US_PER_S = 1_000_000
+_HEADER = struct.Struct(">BBHII")
+_NTP_EPOCH_S = 2_208_988_800
+#: A packet this far behind the newest is a late or doubled one; further, the sender began anew.
+MISORDER_MAX = 100
+
+
+class Rtp(NamedTuple):
+    """The head of a packet that is one, and where its payload stands."""
+
+    is_marked: bool
+    payload_type: int
+    sequence: int
+    time: int
+    start: int
+    end: int
+
+
+def read_rtp(packet: bytes) -> Rtp | None:
+    """RFC 3550, 5.1; None where the bytes are no packet of version 2."""
+    if len(packet) < 12:
+        return None
+    first, second, sequence, time, _ = _HEADER.unpack_from(packet)
+    start, end = 12, len(packet)
+    if first != 0x80:
+        if first & 0xC0 != 0x80:
+            return None
+        start += 4 * (first & 0x0F)
+        if first & 0x10:  # an extension
+            if start + 4 > end:
+                return None
+            start += 4 + 4 * int.from_bytes(packet[start + 2 : start + 4], "big")
+        if first & 0x20:  # padding, whose last byte tells its length
+            end -= packet[-1]
+        if start > end:
+            return None
+    return Rtp(second > 127, second & 0x7F, sequence, time, start, end)
+
+
+class Sequence:
+    """Follows sequence numbers: what was lost, what came late."""
+
+    __slots__ = ("_next", "lost")
+
+    def __init__(self) -> None:
+        self._next: int | None = None
+        self.lost = 0
+
+    def take(self, number: int) -> int:
+        """Packets missing before this one; -1 for a late or doubled one, not to be used."""
+        if number == self._next or self._next is None:
+            self._next = number + 1 & 0xFFFF
+            return 0
+        missing = number - self._next & 0xFFFF
+        if missing >= 0x10000 - MISORDER_MAX:
+            return -1
+        self._next = number + 1 & 0xFFFF
+        if missing >= 0x8000:
+            missing = 1  # the sender began anew: how much is missing nobody knows
+        self.lost += missing
+        return missing
+
+
+class MediaClock:
+    """Time stamps of one track as microseconds that go on where 32 bits overflow."""
+
+    __slots__ = ("_clock_hz", "_last", "_ticks", "base_us")
+
+    def __init__(self, clock_hz: int) -> None:
+        self._clock_hz = clock_hz
+        self._last: int | None = None
+        self._ticks = 0
+        self.base_us = 0  # of tick 0, the first time stamp seen
+
+    def at(self, time: int) -> int:
+        """The instant of a time stamp near the last one."""
+        if self._last is not None:
+            self._ticks += (time - self._last + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+        self._last = time
+        return self.base_us + self._ticks * US_PER_S // self._clock_hz
+
+    def near(self, time: int) -> int | None:
+        """The same without moving on; None before the first time stamp."""
+        if self._last is None:
+            return None
+        ticks = self._ticks + (time - self._last + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+        return self.base_us + ticks * US_PER_S // self._clock_hz
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SenderReport:
+    """The sender's wall time, and the RTP time stamp of it (6.4.1)."""
+
+    utc_us: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bye:
+    """The sender ends this track (6.6)."""
+
+
+def read_rtcp(packet: bytes) -> Iterator[SenderReport | Bye]:
+    """What a compound packet says, as far as it can be read."""
+    at = 0
+    while at + 4 <= len(packet) and packet[at] & 0xC0 == 0x80:
+        kind = packet[at + 1]
+        size = 4 + 4 * int.from_bytes(packet[at + 2 : at + 4], "big")
+        if kind == 200 and at + 20 <= len(packet):
+            seconds, fraction, time = struct.unpack_from(">III", packet, at + 8)
+            utc_us = (seconds - _NTP_EPOCH_S) * US_PER_S + (fraction * US_PER_S >> 32)
+            yield SenderReport(utc_us=utc_us, time=time)
+        elif kind == 203:
+            yield Bye()
+        at += size

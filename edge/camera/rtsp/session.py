@@ -1,0 +1,550 @@
+"""One session with a camera over RTSP (RFC 2326), packets inside the connection. Shell.
+
+Blocking by design: it is all that a camera's child process does. What a camera may answer, and
+what of it is believed, is in the cores beside it.
+"""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from urllib.parse import unquote, urljoin, urlsplit
+
+from edge.camera.errors import CameraError
+from edge.camera.messages import StreamRequest
+from edge.camera.pictures import FormatTracker
+from edge.camera.rtsp import auth, message
+from edge.camera.rtsp.message import CameraRequest, NotRtsp, Response, Splitter
+from edge.camera.rtsp.pictures import PictureReader
+from edge.camera.rtsp.rtp import Bye, SenderReport, read_rtcp
+from edge.camera.rtsp.sdp import Description, Medium, read_sdp
+from edge.camera.rtsp.sound import SoundReader, audio_format
+from retention.clock import Clock
+from retention.framing import CameraTime, Connected, Format, Heartbeat, Lost, Message, Unit
+from retention.model import (
+    US_PER_S,
+    AudioFormat,
+    Codec,
+    GapCause,
+    MediaFormat,
+    ReceivedUnit,
+    Track,
+)
+
+HEARTBEAT_US = US_PER_S
+CAMERA_TIME_US = 10 * US_PER_S
+#: Cameras with a GOP of 30 s are sound; one that shows no key frame for this long is not.
+KEY_FRAME_US = 60 * US_PER_S
+RECV_BYTES = 256 * 1024
+#: How long one look at the connection may wait: what is asked of us meanwhile waits for it.
+LOOK_S = 0.25
+#: Opening may take so many times as long as one answer.
+OPEN_ANSWERS = 2
+LEAVE_S = 0.3
+#: Between two looks at the connection: most of what a picture costs is to wake up for it. The
+#: kernel keeps what comes meanwhile; the epoch of a run is the least delay, so it does not suffer.
+GATHER_US = 100_000
+SESSION_TIMEOUT_S = 60
+#: Kept of what comes before the answer to PLAY.
+EARLY_PACKETS_MAX = 20_000
+MAX_URL_CHARS = 1000
+#: A sender report's time before this is that of a camera which has no clock.
+OLDEST_CLOCK_US = 0
+#: Sound this far from the pictures by the camera's own clocks is not aligned by them.
+ALIGN_MAX_US = 10 * US_PER_S
+_VIDEO = {"H264": Codec.H264, "H265": Codec.H265, "HEVC": Codec.H265}
+
+
+def read_stream(
+    request: StreamRequest, candidate: int, clock: Clock, is_stopping: Callable[[], bool]
+) -> Iterator[list[Message]]:
+    """Plays one candidate address until the camera ends it or ``is_stopping()``.
+
+    Yields what one look at the connection gave: Connected once the camera plays, Format before the
+    first key frame and at each change, then Units (none before the first key frame), CameraTime and
+    Lost now and then, Heartbeat whenever nothing else was said for a second. Sends TEARDOWN when it
+    is left.
+
+    Raises:
+        CameraError: the stream could not be had, or ended; never holds a secret.
+    """
+    address = Address.of(request, candidate)
+    opened_us = clock.monotonic_us()
+    deadline_us = opened_us + int(OPEN_ANSWERS * request.open_timeout_s * US_PER_S)
+    connection = _Connection(address, request, clock, deadline_us)
+    try:
+        session = _Session(connection, request, clock)
+        session.open()
+        yield [Connected(candidate=candidate)]
+        yield from session.messages(is_stopping)
+    except NotRtsp as error:
+        raise CameraError(GapCause.STREAM_DAMAGED, str(error)) from None
+    except OSError as error:
+        raise camera_error(error) from None
+    finally:
+        connection.leave()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a stream is to be had, taken apart; ``url`` holds no credentials."""
+
+    url: str
+    host: str
+    port: int
+    is_tls: bool
+    username: str
+    password: str
+
+    @classmethod
+    def of(cls, request: StreamRequest, candidate: int) -> Address:
+        """The candidate address with the request's credentials, or its own.
+
+        Raises:
+            CameraError: it is no rtsp or rtsps address that can be sent as it is.
+        """
+        url = request.source.urls[candidate]
+        if len(url) > MAX_URL_CHARS or not url.isascii() or not url.isprintable() or " " in url:
+            raise CameraError(
+                GapCause.CONFIG, "the stream's address holds signs that no address has"
+            )
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host = port = None
+        if not host or parts.scheme not in ("rtsp", "rtsps"):
+            raise CameraError(
+                GapCause.CONFIG,
+                "the stream's address is no rtsp address",
+                hint="rtsp://host:port/path",
+            )
+        own, _, place = parts.netloc.rpartition("@")
+        username, password = request.source.username, request.source.password
+        if not username:
+            username, _, password = (unquote(part) for part in own.partition(":"))
+        is_tls = parts.scheme == "rtsps"
+        return cls(
+            url=parts._replace(netloc=place, fragment="").geturl(),
+            host=host,
+            port=port or (322 if is_tls else 554),
+            is_tls=is_tls,
+            username=username,
+            password=password,
+        )
+
+
+class _Connection:
+    """The socket, and requests over it; packets that come between answers are kept."""
+
+    def __init__(
+        self, address: Address, request: StreamRequest, clock: Clock, deadline_us: int
+    ) -> None:
+        self.address = address
+        self.channels: set[int] = set()
+        self.public = ""  # what the camera says that it can
+        self.session_id = ""
+        self.aggregate = address.url  # what PLAY and TEARDOWN are said of
+        self._clock = clock
+        self._answer_us = int(request.open_timeout_s * US_PER_S)
+        self._deadline_us = deadline_us
+        self._splitter = Splitter(self.channels)
+        self._cseq = 0
+        self._challenge: auth.Challenge | None = None
+        self._nonce_count = 0
+        self.has_heard = False
+        self._buffer = bytearray(RECV_BYTES)  # one, for a new one each time is paged in anew
+        self._view = memoryview(self._buffer)
+        self._timeout_s = 0.0
+        self.early: list[tuple[message.Packet, int, int]] = []  # before the answer to PLAY
+        try:
+            self._socket = socket.create_connection(
+                (address.host, address.port), timeout=request.open_timeout_s
+            )
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if address.is_tls:
+                self._socket = _tls().wrap_socket(self._socket, server_hostname=address.host)
+        except OSError as error:
+            raise camera_error(error) from None
+
+    def ask(self, method: str, url: str, headers: dict[str, str] | None = None) -> Response:
+        """Sends a request and waits for its answer, proving the password when asked to.
+
+        Raises:
+            CameraError: the camera refuses, or says nothing in time.
+        """
+        for attempt in range(3):
+            self.send(method, url, headers)
+            response = self._response()
+            if response.status != 401 or attempt == 2 or not self._is_challenged(response):
+                break
+        _raise_for(response)
+        return response
+
+    def send(self, method: str, url: str, headers: dict[str, str] | None = None) -> None:
+        """Sends a request, and waits for nothing."""
+        fields = dict(headers or {})
+        if self.session_id:
+            fields["Session"] = self.session_id
+        if self._challenge is not None:
+            self._nonce_count += 1
+            fields["Authorization"] = auth.authorization(
+                self._challenge,
+                username=self.address.username,
+                password=self.address.password,
+                method=method,
+                url=url,
+                cnonce=secrets.token_hex(8),
+                count=self._nonce_count,
+            )
+        self._cseq += 1
+        self._timeout_s = self._answer_us / US_PER_S
+        self._socket.settimeout(self._timeout_s)
+        self._socket.sendall(message.request(method, url, self._cseq, fields))
+
+    def _is_challenged(self, response: Response) -> bool:
+        """Whether the 401 asks for what was not yet tried."""
+        challenge = auth.choose(response.headers.get("www-authenticate", []))
+        if challenge is None or not self.address.username:
+            return False
+        before, self._challenge = self._challenge, challenge
+        self._nonce_count = 0
+        return before is None or before.nonce != challenge.nonce
+
+    def _response(self) -> Response:
+        until_us = min(self._clock.monotonic_us() + self._answer_us, self._deadline_us)
+        while True:
+            left_us = until_us - self._clock.monotonic_us()
+            if left_us <= 0:
+                raise TimeoutError
+            data = self.receive(left_us / US_PER_S)
+            now_us, utc_us = self._clock.monotonic_us(), self._clock.utc_us()
+            found: Response | None = None
+            for item in self.split(data):
+                if not isinstance(item, tuple):
+                    found = item if item.header("cseq") in ("", str(self._cseq)) else found
+                elif len(self.early) < EARLY_PACKETS_MAX:
+                    self.early.append((item, utc_us, now_us))
+            if found is not None:
+                return found
+
+    def receive(self, timeout_s: float) -> bytes:
+        """The next bytes; none in time is TimeoutError, the end is CameraError."""
+        if timeout_s != self._timeout_s:
+            self._timeout_s = timeout_s
+            self._socket.settimeout(timeout_s)
+        size = self._socket.recv_into(self._buffer)
+        if not size:
+            raise CameraError(
+                GapCause.CAMERA_OFFLINE,
+                "the camera closed the connection"
+                + ("" if self.has_heard else " without an answer"),
+            )
+        self.has_heard = True
+        return bytes(self._view[:size])
+
+    def split(self, data: bytes) -> Iterator[message.Packet | Response]:
+        """Packets and answers in these bytes; the camera's own requests are answered here."""
+        for item in self._splitter.feed(data):
+            if isinstance(item, CameraRequest):
+                self._socket.sendall(message.answer(item))
+            else:
+                yield item
+
+    def answered(self, response: Response) -> None:
+        """The answer to a request that nobody waited for."""
+        if response.status == 401:
+            self._is_challenged(response)  # the nonce grew old: the next request has the new one
+        elif response.status == 454:
+            raise CameraError(GapCause.CAMERA_OFFLINE, "the camera ended the session")
+
+    def leave(self) -> None:
+        """TEARDOWN where a session stands; reads on shortly, for a close with bytes unread
+        would take the request back."""
+        with self._socket:
+            try:
+                if self.session_id:
+                    self.send("TEARDOWN", self.aggregate)
+                    until_us = self._clock.monotonic_us() + int(LEAVE_S * US_PER_S)
+                    self._socket.shutdown(socket.SHUT_WR)
+                    while (left_us := until_us - self._clock.monotonic_us()) > 0:
+                        self._socket.settimeout(left_us / US_PER_S)
+                        if not self._socket.recv(RECV_BYTES):
+                            break
+            except OSError:
+                return  # the camera is gone; there is nobody left to take leave of
+
+
+class _Session:
+    """A description, its tracks, and what they send."""
+
+    def __init__(self, connection: _Connection, request: StreamRequest, clock: Clock) -> None:
+        self._connection = connection
+        self._request = request
+        self._clock = clock
+        self._stall_us = int(request.stall_timeout_s * US_PER_S)
+        self._video: PictureReader | None = None
+        self._audio: SoundReader | None = None
+        self._audio_format: AudioFormat | None = None
+        self._channels: dict[int, Track] = {}
+        self._reports: dict[Track, SenderReport] = {}
+        self._byes: set[Track] = set()
+        self._is_aligned = False
+        self._keep_alive_us = SESSION_TIMEOUT_S * US_PER_S // 2
+        self._told_time_us: int | None = None
+        self._told_lost = 0
+
+    def open(self) -> None:
+        """OPTIONS, DESCRIBE, SETUP of each track that is wanted, PLAY."""
+        connection, url = self._connection, self._connection.address.url
+        connection.public = connection.ask("OPTIONS", url).header("public").upper()
+        answer = connection.ask("DESCRIBE", url, {"Accept": "application/sdp"})
+        description = read_sdp(answer.body)
+        base = answer.header("content-base") or answer.header("content-location") or url
+        connection.aggregate = _control(base, description.control)
+        medium, codec = _choose_video(description)
+        self._formats = FormatTracker(
+            codec, b"".join(b"\0\0\0\1" + nal for nal in medium.parameter_sets())
+        )
+        self._set_up(medium, Track.VIDEO, base, 0)
+        don = medium.parameters.get("sprop-max-don-diff", "0") not in ("", "0")
+        self._video = PictureReader(
+            codec, clock_hz=medium.clock_hz or 90_000, payload_type=medium.payload_type, has_don=don
+        )
+        if self._request.audio:
+            self._open_sound(description, base)
+        connection.ask("PLAY", connection.aggregate, {"Range": "npt=0.000-"})
+
+    def _open_sound(self, description: Description, base: str) -> None:
+        for medium in description.media:
+            form = audio_format(medium) if medium.kind == "audio" else None
+            if form is not None:
+                self._set_up(medium, Track.AUDIO, base, 2)
+                self._audio, self._audio_format = SoundReader(medium, form), form
+                return
+
+    def _set_up(self, medium: Medium, track: Track, base: str, channel: int) -> None:
+        wanted = f"RTP/AVP/TCP;unicast;interleaved={channel}-{channel + 1}"
+        url = _control(base, medium.control)
+        answer = self._connection.ask("SETUP", url, {"Transport": wanted})
+        given = answer.header("transport")
+        if given and "TCP" not in given.upper():
+            raise CameraError(GapCause.CAMERA_REFUSED, "the camera offers no RTP over TCP")
+        for part in given.split(";"):
+            name, _, value = part.strip().partition("=")
+            first = value.partition("-")[0]
+            if name.lower() == "interleaved" and first.isascii() and first.isdigit():
+                channel = int(first)
+        if channel in self._channels or channel > 254:
+            raise CameraError(GapCause.CAMERA_REFUSED, "the camera mixes its tracks up")
+        self._channels[channel] = track
+        self._connection.channels |= {channel, channel + 1}
+        session, _, parameters = answer.header("session").partition(";")
+        self._connection.session_id = session.strip()
+        _, _, seconds = parameters.replace(" ", "").lower().partition("timeout=")
+        seconds = seconds.partition(";")[0]
+        if seconds.isascii() and seconds.isdigit() and 0 < int(seconds) < 86_400:
+            self._keep_alive_us = max(1, int(seconds)) * US_PER_S // 2
+
+    def messages(self, is_stopping: Callable[[], bool]) -> Iterator[list[Message]]:
+        """What the tracks send, until the end."""
+        connection, clock, video = self._connection, self._clock, self._video
+        assert video is not None
+        video_channel = next(c for c, track in self._channels.items() if track is Track.VIDEO)
+        began_us = said_us = video_us = heard_us = kept_us = clock.monotonic_us()
+        batch: list[Message] = []
+        for packet, utc_us, monotonic_us in connection.early:
+            batch += self._take(packet, utc_us, monotonic_us)
+        connection.early.clear()
+        while not is_stopping():
+            is_over = len(self._byes) == len(self._channels)
+            try:
+                data = b"" if is_over else connection.receive(LOOK_S)
+            except TimeoutError:
+                data = b""
+            except CameraError:
+                data, is_over = b"", True
+            now_us, utc_us = clock.monotonic_us(), clock.utc_us()
+            if data:
+                heard_us = now_us
+            for item in connection.split(data):
+                if not isinstance(item, tuple):
+                    connection.answered(item)
+                elif item[0] == video_channel:  # hundreds a second: the short way
+                    video_us = now_us
+                    for unit in video.packet(item[1], utc_us, now_us):
+                        batch += self._video_unit(unit)
+                else:
+                    batch += self._take(item, utc_us, now_us)
+            if is_over:
+                yield [*batch, *self._flush()]
+                raise CameraError(GapCause.CAMERA_OFFLINE, "the camera ended the stream")
+            if not batch and now_us - said_us >= HEARTBEAT_US:
+                batch.append(Heartbeat())
+            if batch:
+                said_us = now_us
+                yield batch
+                batch = []
+            if now_us - kept_us >= self._keep_alive_us:
+                kept_us = now_us
+                is_able = "GET_PARAMETER" in connection.public
+                connection.send("GET_PARAMETER" if is_able else "OPTIONS", connection.aggregate)
+            self._check(now_us, began_us, video_us, heard_us)
+            time.sleep(max(0, now_us + GATHER_US - clock.monotonic_us()) / US_PER_S)
+        yield [*batch, *self._flush()]
+
+    def _check(self, now_us: int, began_us: int, video_us: int, heard_us: int) -> None:
+        if now_us - heard_us > self._stall_us:
+            raise CameraError(GapCause.CAMERA_OFFLINE, "the camera stayed silent")
+        if now_us - video_us > self._stall_us:
+            raise CameraError(
+                GapCause.CAMERA_OFFLINE,
+                f"the camera sent no picture for {self._stall_us // US_PER_S} s",
+            )
+        if self._formats.current is None and now_us - began_us > KEY_FRAME_US:
+            raise CameraError(
+                GapCause.STREAM_DAMAGED,
+                f"no key frame with parameter sets in {KEY_FRAME_US // US_PER_S} s",
+            )
+
+    def _take(self, packet: message.Packet, utc_us: int, now_us: int) -> Iterator[Message]:
+        channel, data = packet
+        track = self._channels.get(channel)
+        if track is Track.VIDEO and self._video is not None:
+            for unit in self._video.packet(data, utc_us, now_us):
+                yield from self._video_unit(unit)
+        elif track is Track.AUDIO and self._audio is not None:
+            for unit in self._audio.packet(data, utc_us, now_us):
+                if self._formats.current is not None:
+                    yield Unit(unit=unit)
+        elif (track := self._channels.get(channel - 1)) is not None:
+            yield from self._control_packet(track, data, utc_us, now_us)
+
+    def _flush(self) -> Iterator[Message]:
+        if self._video is not None:
+            for unit in self._video.flush():
+                yield from self._video_unit(unit)
+
+    def _video_unit(self, unit: ReceivedUnit) -> Iterator[Message]:
+        changed = self._formats.feed(unit)
+        if changed is not None:
+            yield Format(media=MediaFormat(video=changed, audio=self._audio_format))
+        if self._formats.current is not None:
+            yield Unit(unit=unit)
+
+    def _control_packet(
+        self, track: Track, data: bytes, utc_us: int, now_us: int
+    ) -> Iterator[Message]:
+        for report in read_rtcp(data):
+            if isinstance(report, Bye):
+                self._byes.add(track)
+                continue
+            if report.utc_us <= OLDEST_CLOCK_US:
+                continue  # a camera that has no clock says 1900
+            self._reports[track] = report
+            self._align()
+            is_due = self._told_time_us is None or now_us - self._told_time_us >= CAMERA_TIME_US
+            if track is Track.VIDEO and is_due:
+                self._told_time_us = now_us
+                yield CameraTime(offset_us=report.utc_us - utc_us)
+        lost = sum(one.lost_packets for one in (self._video, self._audio) if one is not None)
+        if lost > self._told_lost:
+            yield Lost(packets=lost - self._told_lost)
+            self._told_lost = lost
+
+    def _align(self) -> None:
+        """Puts the sound's clock beside the pictures', once both tracks told theirs (6.4.1)."""
+        if self._is_aligned or self._video is None or self._audio is None or len(self._reports) < 2:
+            return
+        pictures, sound = self._reports[Track.VIDEO], self._reports[Track.AUDIO]
+        video_us = self._video.media.near(pictures.time)
+        audio_us = self._audio.media.near(sound.time)
+        if video_us is None or audio_us is None:
+            return
+        self._is_aligned = True
+        shift_us = video_us + sound.utc_us - pictures.utc_us - audio_us
+        if abs(shift_us) <= ALIGN_MAX_US:
+            self._audio.media.base_us += shift_us
+
+
+def _control(base: str, control: str) -> str:
+    """Where a control attribute leads (RFC 2326, C.1.1); cameras leave the slash out."""
+    if not control or control == "*":
+        return base
+    if control.lower().startswith(("rtsp://", "rtsps://")):
+        return control
+    if control.startswith("/"):
+        return urljoin(base, control)
+    return base + ("" if base.endswith("/") else "/") + control
+
+
+def _choose_video(description: Description) -> tuple[Medium, Codec]:
+    videos = [one for one in description.media if one.kind == "video"]
+    for medium in videos:
+        codec = _VIDEO.get(medium.encoding)
+        if codec is not None:
+            return medium, codec
+    names = ", ".join(one.encoding[:20] or "what has no name" for one in videos)
+    raise CameraError(
+        GapCause.STREAM_DAMAGED,
+        f"the camera sends {names or 'no video'}, not H.264 or H.265",
+        hint="choose H.264 or H.265 in the camera's settings, or another profile",
+    )
+
+
+def _tls() -> ssl.SSLContext:
+    """Encrypted, not proven: no camera has a certificate that anybody signed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+_REFUSALS = {
+    401: (GapCause.CAMERA_AUTH, "the camera refused user name or password (401)"),
+    403: (GapCause.CAMERA_AUTH, "the camera forbids this account the stream (403)"),
+    404: (GapCause.CAMERA_REFUSED, "the camera knows no such stream (404)"),
+    461: (GapCause.CAMERA_REFUSED, "the camera offers no RTP over TCP"),
+}
+
+
+def _raise_for(response: Response) -> None:
+    if 200 <= response.status < 300:
+        return
+    cause, detail = _REFUSALS.get(
+        response.status,
+        (GapCause.CAMERA_REFUSED, f"the camera refused the stream ({response.status})"),
+    )
+    raise CameraError(cause, detail)
+
+
+_BY_ERRNO = {
+    errno.EHOSTUNREACH: (GapCause.NETWORK, "no route to the camera"),
+    errno.ENETUNREACH: (GapCause.NETWORK, "the camera's network is unreachable"),
+    errno.ENETDOWN: (GapCause.NETWORK, "the network is down"),
+    errno.EADDRNOTAVAIL: (GapCause.NETWORK, "no local address reaches the camera"),
+    errno.ECONNREFUSED: (GapCause.CAMERA_REFUSED, "the camera refused the connection"),
+    errno.EACCES: (GapCause.NETWORK, "this host may not send to the camera"),
+    errno.EPERM: (GapCause.NETWORK, "this host may not send to the camera"),
+    errno.ECONNRESET: (GapCause.CAMERA_OFFLINE, "the camera broke the connection off"),
+    errno.EPIPE: (GapCause.CAMERA_OFFLINE, "the camera broke the connection off"),
+}
+
+
+def camera_error(error: OSError) -> CameraError:
+    """The system's error as cause and sentence; of its own text nothing is kept."""
+    if isinstance(error, TimeoutError):
+        return CameraError(GapCause.CAMERA_OFFLINE, "the camera did not answer in time")
+    if isinstance(error, socket.gaierror):
+        return CameraError(GapCause.NETWORK, "the camera's name cannot be resolved")
+    if isinstance(error, ssl.SSLError):
+        return CameraError(GapCause.CAMERA_REFUSED, "the camera speaks no TLS that we know")
+    cause, detail = _BY_ERRNO.get(
+        error.errno or 0, (GapCause.NETWORK, "the line to the camera broke")
+    )
+    return CameraError(cause, detail)

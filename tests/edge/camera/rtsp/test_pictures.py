@@ -1,0 +1,219 @@
+"""Access units from RTP packets, held against what was packed by the demo's other half."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.camera.rtsp.pictures import MAX_PICTURE_BYTES, PictureReader
+from edge.camera.rtsp.rtp import MediaClock, read_rtcp, read_rtp
+from edge.camera.rtsp.sdp import Medium
+from edge.camera.rtsp.sound import SoundReader, audio_format
+from edge.demo import rtp
+from edge.demo.units import MediaUnit
+from retention.model import Codec, ReceivedUnit, Track
+from retention.nal import join_lengths
+
+HEADS = {
+    Codec.H264: {
+        "lead": b"\x67\x42",
+        "key": b"\x65\x88",
+        "slice": b"\x41\x9a",
+        "more": b"\x41\x1a",
+    },
+    Codec.H265: {
+        "lead": b"\x42\x01\x01",
+        "key": b"\x26\x01\xaf",
+        "slice": b"\x02\x01\xd0",
+        "more": b"\x02\x01\x50",
+    },
+}
+CODECS = st.sampled_from([Codec.H264, Codec.H265])
+#: Sizes on both sides of what one packet holds.
+BODIES = st.integers(1, 4000).map(lambda size: random.Random(size).randbytes(size).hex().encode())
+
+
+def reader(codec: Codec) -> PictureReader:
+    return PictureReader(codec, clock_hz=90_000, payload_type=96, has_don=False)
+
+
+@st.composite
+def pictures(draw: st.DrawFn) -> tuple[Codec, list[tuple[bytes, ...]]]:
+    codec = draw(CODECS)
+    heads = HEADS[codec]
+    found = []
+    for _ in range(draw(st.integers(1, 5))):
+        nals = []
+        if draw(st.booleans()):
+            nals += [heads["lead"] + draw(BODIES)[:40], heads["key"] + draw(BODIES)]
+        else:
+            nals.append(heads["slice"] + draw(BODIES))
+        nals += [heads["more"] + draw(BODIES) for _ in range(draw(st.integers(0, 2)))]
+        found.append(tuple(nals))
+    return codec, found
+
+
+def packed(codec: Codec, nals: tuple[bytes, ...], sequence: int, time: int) -> list[bytes]:
+    parts = rtp.payloads(codec, MediaUnit(track=Track.VIDEO, is_key=False, nals=nals))
+    return rtp.packets(
+        parts, payload_type=96, sequence=sequence, rtp_time=time, ssrc=7, marker=True
+    )
+
+
+def take(into: PictureReader, packets: list[bytes]) -> list[ReceivedUnit]:
+    units = []
+    for number, packet in enumerate(packets):
+        units += into.packet(packet, 1_000_000 + number, number)
+    return [*units, *into.flush()]
+
+
+@given(pictures(), st.booleans(), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF))
+def test_what_was_packed_comes_out(
+    made: tuple[Codec, list[tuple[bytes, ...]]], is_frozen: bool, sequence: int, time: int
+) -> None:
+    codec, wanted = made
+    packets: list[bytes] = []
+    for number, nals in enumerate(wanted):
+        at = time if is_frozen else time + 3600 * number & 0xFFFFFFFF
+        packets += packed(codec, nals, sequence + len(packets) & 0xFFFF, at)
+    into = reader(codec)
+    units = take(into, packets)
+    assert [unit.data for unit in units] == [join_lengths(nals) for nals in wanted]
+    key = HEADS[codec]["key"]
+    keys = [any(nal.startswith(key) for nal in nals) for nals in wanted]
+    assert [unit.is_key for unit in units] == keys
+    assert not any(unit.is_damaged for unit in units)
+    assert into.lost_packets == 0
+    if not is_frozen:
+        assert [unit.media_us for unit in units] == [40_000 * n for n in range(len(wanted))]
+
+
+@given(pictures(), st.data())
+def test_a_lost_packet_is_counted_and_flags_its_picture_alone(
+    made: tuple[Codec, list[tuple[bytes, ...]]], data: st.DataObject
+) -> None:
+    codec, wanted = made
+    packets, owners = [], []
+    for number, nals in enumerate(wanted):
+        new = packed(codec, nals, len(packets), 3600 * number)
+        packets += new
+        owners += [number] * len(new)
+    lost = data.draw(st.integers(1, max(1, len(packets) - 2)))
+    if lost >= len(packets) - 1:
+        return
+    into = reader(codec)
+    units = {u.media_us: u for u in take(into, packets[:lost] + packets[lost + 1 :])}
+    assert into.lost_packets == 1
+    for number, nals in enumerate(wanted):
+        unit = units.get(40_000 * number)
+        if number == owners[lost]:
+            assert unit is None or unit.is_damaged or unit.data == join_lengths(nals)
+        elif unit is not None and abs(number - owners[lost]) > 1:
+            assert not unit.is_damaged
+            assert unit.data == join_lengths(nals)
+
+
+def test_late_and_doubled_packets_are_left_out() -> None:
+    nals = (HEADS[Codec.H264]["key"] + b"x" * 5000,)
+    packets = packed(Codec.H264, nals, 0xFFFE, 0)
+    doubled = [packets[0], packets[0], packets[1], packets[0], *packets[2:]]
+    (unit,) = take(reader(Codec.H264), doubled)
+    assert unit.data == join_lengths(nals)
+
+
+def test_start_codes_inside_a_nal_unit_are_taken_apart() -> None:
+    """Some cameras put a whole byte stream into one NAL unit."""
+    lead, key = b"\x67\x42\x00\x1e", b"\x65\x88" + b"y" * 3000
+    whole = lead + b"\0\0\0\1\x68\xee" + b"\0\0\0\1" + key
+    (unit,) = take(reader(Codec.H264), packed(Codec.H264, (whole,), 0, 0))
+    assert unit.data == join_lengths([lead, b"\x68\xee", key])
+    assert unit.is_key
+
+
+def test_sets_that_come_alone_wait_for_their_picture() -> None:
+    sets, key = b"\x67\x42\x00\x1e", b"\x65\x88" + b"y" * 30
+    packets = packed(Codec.H264, (sets,), 0, 0) + packed(Codec.H264, (key,), 1, 3600)
+    (unit,) = take(reader(Codec.H264), packets)
+    assert unit.data == join_lengths([sets, key])
+    assert unit.media_us == 40_000
+
+
+def test_a_picture_without_end_is_thrown_away_and_counted() -> None:
+    into = reader(Codec.H264)
+    body = b"z" * 60_000
+    parts = [b"\x7c\x85" + body, *[b"\x7c\x05" + body] * (MAX_PICTURE_BYTES // 60_000 + 2)]
+    head = rtp.packets(parts, payload_type=96, sequence=0, rtp_time=0, ssrc=1, marker=False)
+    for packet in head:
+        into.packet(packet, 0, 0)
+    after = packed(Codec.H264, (b"\x65\x88ok",), len(head), 3600)
+    assert [unit.data for unit in take(into, after)] == [join_lengths([b"\x65\x88ok"])]
+    assert into.oversized == 1
+
+
+@given(CODECS, st.booleans(), st.lists(st.binary(max_size=60)))
+def test_any_packets_are_read_or_left(codec: Codec, has_don: bool, packets: list[bytes]) -> None:
+    into = PictureReader(codec, clock_hz=90_000, payload_type=96, has_don=has_don)
+    headed = [b"\x80\x60" + bytes([0, n]) + b"\0" * 8 + one for n, one in enumerate(packets)]
+    take(into, packets + headed)
+
+
+@pytest.mark.parametrize(
+    ("packet", "span"),
+    [
+        (b"\x80\x60" + b"\0" * 10 + b"abc", (12, 15)),
+        (b"\x82\x60" + b"\0" * 18 + b"abc", (20, 23)),
+        (b"\x90\x60" + b"\0" * 10 + b"\xab\xac\x00\x01wxyz" + b"abc", (20, 23)),
+        (b"\xa0\x60" + b"\0" * 10 + b"abc\x00\x02", (12, 15)),
+    ],
+)
+def test_heads_of_packets(packet: bytes, span: tuple[int, int]) -> None:
+    found = read_rtp(packet)
+    assert found is not None
+    assert (found.start, found.end) == span
+
+
+@given(st.binary(max_size=100))
+def test_any_control_packet_is_read_as_far_as_it_can_be(data: bytes) -> None:
+    list(read_rtcp(data))
+    read_rtp(data)
+
+
+def test_the_media_clock_goes_on_where_32_bits_end() -> None:
+    clock = MediaClock(90_000)
+    assert [clock.at(t) for t in (0xFFFFFFFF - 8999, 0, 9000)] == [0, 100_000, 200_000]
+    assert clock.at(0xFFFFFFFF - 8999) == 0
+
+
+AAC = Medium(
+    kind="audio",
+    payload_type=97,
+    encoding="MPEG4-GENERIC",
+    clock_hz=16_000,
+    channels=1,
+    control="",
+    parameters={"sizelength": "13", "indexlength": "3", "indexdeltalength": "3", "config": "1408"},
+)
+
+
+def sound(*payloads: bytes) -> list[bytes]:
+    form = audio_format(AAC)
+    assert form is not None
+    into = SoundReader(AAC, form)
+    packets = rtp.packets(
+        list(payloads), payload_type=97, sequence=0, rtp_time=0, ssrc=1, marker=True
+    )
+    return [unit.data for packet in packets for unit in into.packet(packet, 0, 0)]
+
+
+def test_frames_of_aac_share_a_packet_or_take_several() -> None:
+    two = b"\x00\x20" + (3 << 3).to_bytes(2, "big") + (2 << 3).to_bytes(2, "big") + b"abcde"
+    head = b"\x00\x10" + (6 << 3).to_bytes(2, "big")
+    assert sound(two, head + b"fgh", head + b"ijk") == [b"abc", b"de", b"fghijk"]
+
+
+@given(st.lists(st.binary(max_size=30)))
+def test_any_sound_is_read_or_left(payloads: list[bytes]) -> None:
+    sound(*payloads)
