@@ -33,7 +33,8 @@ def framed(packet: Packet) -> bytes:
 
 
 def split(data: bytes, cuts: list[int]) -> list[Packet | Response | CameraRequest]:
-    splitter, found, at = Splitter({0, 1, 2, 3}), [], 0
+    found: list[Packet | Response | CameraRequest] = []
+    splitter, at = Splitter({0, 1, 2, 3}), 0
     for cut in [*sorted(cuts), len(data)]:
         found += splitter.feed(data[at : max(at, cut)])
         at = max(at, cut)

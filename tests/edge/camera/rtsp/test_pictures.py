@@ -96,7 +96,8 @@ def test_a_lost_packet_is_counted_and_flags_its_picture_alone(
     made: tuple[Codec, list[tuple[bytes, ...]]], data: st.DataObject
 ) -> None:
     codec, wanted = made
-    packets, owners = [], []
+    packets: list[bytes] = []
+    owners: list[int] = []
     for number, nals in enumerate(wanted):
         new = packed(codec, nals, len(packets), 3600 * number)
         packets += new
