@@ -172,8 +172,18 @@ class _Connection:
         except OSError as error:
             raise camera_error(error) from None
 
-    def ask(self, method: str, url: str, headers: dict[str, str] | None = None) -> Response:
+    def ask(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str] | None = None,
+        *,
+        may_lack: bool = False,
+    ) -> Response:
         """Sends a request and waits for its answer, proving the password when asked to.
+
+        Args:
+            may_lack: a camera that does not know the method is no error.
 
         Raises:
             CameraError: the camera refuses, or says nothing in time.
@@ -183,7 +193,8 @@ class _Connection:
             response = self._response()
             if response.status != 401 or attempt == 2 or not self._is_challenged(response):
                 break
-        _raise_for(response)
+        if not (may_lack and response.status in _UNKNOWN_METHOD):
+            _raise_for(response)
         return response
 
     def send(self, method: str, url: str, headers: dict[str, str] | None = None) -> None:
@@ -302,7 +313,8 @@ class _Session:
     def open(self) -> None:
         """OPTIONS, DESCRIBE, SETUP of each track that is wanted, PLAY."""
         connection, url = self._connection, self._connection.address.url
-        connection.public = connection.ask("OPTIONS", url).header("public").upper()
+        answer = connection.ask("OPTIONS", url, may_lack=True)
+        connection.public = answer.header("public").upper()
         answer = connection.ask("DESCRIBE", url, {"Accept": "application/sdp"})
         description = read_sdp(answer.body)
         base = answer.header("content-base") or answer.header("content-location") or url
@@ -505,6 +517,7 @@ def _tls() -> ssl.SSLContext:
     return context
 
 
+_UNKNOWN_METHOD = (404, 405, 501, 551)
 _REFUSALS = {
     401: (GapCause.CAMERA_AUTH, "the camera refused user name or password (401)"),
     403: (GapCause.CAMERA_AUTH, "the camera forbids this account the stream (403)"),

@@ -245,6 +245,13 @@ def test_a_codec_that_we_do_not_record_is_named() -> None:
     assert "JPEG" in error.detail
 
 
+def test_a_camera_that_knows_no_options_plays() -> None:
+    _, *others = answers(H264)
+    with Liar(b"RTSP/1.0 501 Not Implemented\r\nCSeq: {cseq}\r\n\r\n", *others) as liar:
+        messages, _ = play(request(liar.url))
+    assert messages[0] == Connected(candidate=0)
+
+
 def test_a_busy_camera_refuses() -> None:
     with Liar(b"RTSP/1.0 453 Not Enough Bandwidth\r\nCSeq: {cseq}\r\n\r\n") as liar:
         assert failure(request(liar.url)).cause is GapCause.CAMERA_REFUSED
