@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CAMERAS ?= 4
 
-.PHONY: demo test install install-dev lock bench faults fuzz lint
+.PHONY: demo test install install-dev lock bench faults fuzz lint deb install-drill
 
 demo: install  ## simulated cameras, recorded: the main job
 	$(BIN)/xueliang demo --cameras $(CAMERAS)
@@ -46,6 +46,13 @@ faults: install-dev  ## 100 kills, 20 power cuts, 1,000 network cuts, 100,000 mu
 fuzz: install-dev  ## every property and parser with 50 times the examples, drawn anew; SIP and MANSCDP mutated for minutes
 	XUELIANG_FUZZ=50 $(BIN)/python -m pytest
 	$(BIN)/python -m tests.fuzz --seconds 600
+
+deb: install  ## build/xueliang-edge_VERSION_ARCH.deb, the same bytes from the same commit
+	$(BIN)/python -m distribution.deb build
+
+install-drill: install-dev  ## needs root: a clean Debian, booted, in which the package is lived with
+	tests/debian-packages.sh
+	$(BIN)/python -m tests.drill
 
 lock:  ## needs uv: resolves the pinned requirements anew
 	uv pip compile pyproject.toml --extra dev --generate-hashes --python-version 3.11 --no-header -o requirements-dev.txt

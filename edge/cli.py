@@ -108,6 +108,50 @@ def _confirm_time(settings: Settings, *, is_sure: bool, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--site", "site_path", type=click.Path(path_type=Path), help="不提问 do not ask")
+@click.option("--adopt", is_flag=True, help="接管旧盘 go on with the disks of another box")
+@click.option("--replace", is_flag=True, help="重写设置 write existing settings anew")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="DEVICE=FOLDER",
+    help="格式化并挂载 make a file system there and mount it",
+)
+@click.option("--erase", is_flag=True, help="with --format: also a disk that carries something")
+@click.option("--first-user", default="admin", show_default=True, help="首个账户 first account")
+@config_option
+@json_option
+@_report_errors
+def setup(
+    site_path: Path | None,
+    adopt: bool,
+    replace: bool,
+    formats: tuple[str, ...],
+    erase: bool,
+    first_user: str,
+    config_path: Path,
+    as_json: bool,
+) -> None:
+    """安装设置 Settings, passwords, stamped disks and the first account of a new box."""
+    from edge.setup.command import run_setup
+
+    document, lines = run_setup(
+        site_path,
+        config_path,
+        formats=formats,
+        may_erase=erase,
+        may_adopt=adopt,
+        may_replace=replace,
+        first_user=first_user,
+    )
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo("\n".join(lines))
+
+
+@main.command()
 @click.argument("services", nargs=-1, type=click.Choice(["edge", "uplink", "console"]))
 @config_option
 @json_option

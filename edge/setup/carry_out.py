@@ -1,0 +1,185 @@
+"""What ``xueliang setup`` does, in the order in which a failure leaves the least behind. Shell."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config.errors import XueliangError
+from config.load import load, parse
+from edge.setup.disks import Disk, own, take
+from edge.setup.site import PasswordFile, SetupPlan, SiteFileRefused, setup_plan
+from edge.user_command import first_account
+from retention.clock import Clock
+
+SETTINGS_MODE = 0o640
+SECRET_MODE = 0o600
+GROUP = "xueliang"
+EDGE, CONSOLE = "xueliang-edge", "xueliang-console"
+
+
+class SetupRefused(XueliangError):
+    """This box is set up already, or cannot be."""
+
+    code = "setup_refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetUp:
+    """What was done."""
+
+    config: Path
+    disks: tuple[Disk, ...]
+    password_files: tuple[Path, ...]
+    first_user: str
+    first_password: str | None  # None where there was an account already
+
+    @property
+    def is_adopted(self) -> bool:
+        return any(not disk.is_new for disk in self.disks)
+
+
+def read_site(path: Path) -> dict[str, Any]:
+    """A site file as it stands. Raises :class:`SiteFileRefused`."""
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise SiteFileRefused(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise SiteFileRefused(f"{path} is not TOML: {error}", hint="mend the line") from None
+
+
+def set_up(
+    site: Mapping[str, Any],
+    config: Path,
+    clock: Clock,
+    *,
+    first_user: str,
+    may_adopt: bool,
+    may_replace: bool,
+) -> SetUp:
+    """Settings, passwords, stamps, owners and the first account.
+
+    Raises:
+        SetupRefused, SiteFileRefused, DiskRefused, ConfigError: nothing was replaced by then.
+    """
+    if config.exists() and not may_replace:
+        raise SetupRefused(
+            f"{config} exists: this box is set up", hint="to write it anew: --replace"
+        )
+    plan = setup_plan(site, config.parent / "secrets")
+    users = _users()
+    _folder(config.parent, 0o755, None, None)
+    _folder(config.parent / "secrets", 0o751, None, users)
+    old = {one.path: one.path.read_bytes() for one in plan.passwords if one.path.exists()}
+    try:
+        for password in plan.passwords:
+            _write_password(password, users)
+        parse(plan.settings_text, file=str(config))  # judged as a settings file is
+    except XueliangError:
+        for one in plan.passwords:
+            if one.path in old:
+                one.path.write_bytes(old[one.path])
+            else:
+                one.path.unlink(missing_ok=True)
+        raise
+    disks = _take_disks(plan, users, clock, may_adopt=may_adopt)
+    _write(config, plan.settings_text, SETTINGS_MODE, None, users)
+    _state_folders(plan.state_dir, users)
+    password_text = first_account(load(config), first_user)
+    return SetUp(
+        config=config,
+        disks=disks,
+        password_files=tuple(one.path for one in plan.passwords),
+        first_user=first_user,
+        first_password=password_text,
+    )
+
+
+def _users() -> dict[str, tuple[int, int]]:
+    """The services' users, with the group they share; none on a machine without the package, or
+    for who is not root: then all belongs to who runs this."""
+    found: dict[str, tuple[int, int]] = {}
+    if os.geteuid() != 0:
+        return found
+    for name in (EDGE, "xueliang-uplink", CONSOLE, "xueliang-diagnose"):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        found[name] = (entry.pw_uid, _group(entry.pw_gid))
+    return found
+
+
+def _group(otherwise: int) -> int:
+    import grp
+
+    try:
+        return grp.getgrnam(GROUP).gr_gid
+    except KeyError:
+        return otherwise
+
+
+def _take_disks(
+    plan: SetupPlan, users: dict[str, tuple[int, int]], clock: Clock, *, may_adopt: bool
+) -> tuple[Disk, ...]:
+    disks = tuple(take(path, clock.utc_us(), may_adopt=may_adopt) for path in plan.volumes)
+    if EDGE in users:
+        own(iter([disk.path for disk in disks]), *users[EDGE])
+        for disk in disks:
+            disk.path.chmod(0o750)
+    return disks
+
+
+def _state_folders(state_dir: Path, users: dict[str, tuple[int, int]]) -> None:
+    """As tmpfiles.d makes them, for a state folder that stands elsewhere."""
+    _folder(state_dir, 0o750, EDGE, users)
+    _folder(state_dir / "audit", 0o750, EDGE, users)
+    for name, owner in (("uplink", "xueliang-uplink"), ("console", CONSOLE)):
+        _folder(state_dir / name, 0o700 if name == "console" else 0o750, owner, users)
+        _folder(state_dir / "audit" / name, 0o750, owner, users)
+
+
+def _folder(
+    path: Path, mode: int, owner: str | None, users: dict[str, tuple[int, int]] | None
+) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    if users:
+        _give(path, owner, users)
+        path.chmod(mode)
+
+
+def _write_password(password: PasswordFile, users: dict[str, tuple[int, int]]) -> None:
+    if password.text != password.text.strip("\r\n"):
+        raise SiteFileRefused("a password ends with a line end", hint="write it in one line")
+    _write(password.path, password.text, SECRET_MODE, password.owner, users)
+
+
+def _write(
+    path: Path, text: str, mode: int, owner: str | None, users: dict[str, tuple[int, int]]
+) -> None:
+    """Whole or not at all, with its mode and owner before it has a name."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.unlink(missing_ok=True)
+    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(file, "wb") as out:
+        out.write(text.encode())
+        out.flush()
+        if users:
+            _give(beside, owner, users)
+        os.fchmod(out.fileno(), mode)
+        os.fsync(out.fileno())
+    beside.replace(path)
+
+
+def _give(path: Path, owner: str | None, users: dict[str, tuple[int, int]]) -> None:
+    """To a service, or to root with the services' group."""
+    if owner is None:
+        os.chown(path, 0, next(iter(users.values()))[1])
+    elif owner in users:
+        os.chown(path, *users[owner])

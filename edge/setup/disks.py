@@ -1,0 +1,126 @@
+"""Disks of a new box: looked at, formatted when told to, stamped, taken over. Shell.
+
+A disk is formatted only when it is named for that, and one that carries anything that blkid(8)
+knows only when that is said, too.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.errors import XueliangError
+from retention.stamp import is_blank, read_stamp
+from retention.volume import Volume
+from retention.volume_errors import VolumeError
+
+FSTAB = Path("/etc/fstab")
+#: A disk that does not come holds up no boot; edge takes it in when it does.
+MOUNT_OPTIONS = "defaults,noatime,nofail,x-systemd.device-timeout=10s"
+BLKID_NOTHING = 2
+
+
+class DiskRefused(XueliangError):
+    """A disk is not what set-up may use."""
+
+    code = "disk_refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """A volume as it was found or made."""
+
+    path: Path
+    uuid: str
+    is_new: bool
+
+
+def format_disk(device: Path, mount: Path, *, may_erase: bool, fstab: Path = FSTAB) -> str:
+    """Make an ext4 file system, have it mounted at each boot, and mount it. Its UUID.
+
+    Raises:
+        DiskRefused: no block device, in use, or with something on it and ``may_erase`` not said.
+    """
+    try:
+        is_block = stat.S_ISBLK(device.stat().st_mode)
+    except OSError as error:
+        raise DiskRefused(f"{device} cannot be looked at: {error.strerror}") from None
+    if not is_block:
+        raise DiskRefused(f"{device} is no block device", hint="see: lsblk")
+    if _is_mounted(device):
+        raise DiskRefused(f"{device} is mounted", hint="unmount it, if it is the right one")
+    probe = subprocess.run(
+        ["blkid", "-p", "-o", "export", str(device)], capture_output=True, text=True
+    )
+    if probe.returncode != BLKID_NOTHING and not may_erase:
+        kinds = [one for one in probe.stdout.splitlines() if "TYPE=" in one]
+        raise DiskRefused(
+            f"{device} carries something already ({', '.join(kinds) or 'unreadable'})",
+            hint="all of it would be lost; if that is meant: --erase",
+        )
+    made = str(uuid.uuid4())
+    command = ["mkfs.ext4", "-q", "-F", "-m", "0", "-U", made, "-T", "largefile", str(device)]
+    _run(command, f"{device} could not be formatted")
+    mount.mkdir(parents=True, exist_ok=True)
+    with fstab.open("a") as file:
+        file.write(f"UUID={made} {mount} ext4 {MOUNT_OPTIONS} 0 2\n")
+    _run(["mount", "-o", "noatime", str(device), str(mount)], f"{mount} could not be mounted")
+    return made
+
+
+def take(path: Path, now_us: int, *, may_adopt: bool) -> Disk:
+    """Stamp a blank folder; a stamped one is another box's, and taken over if that is said.
+
+    Raises:
+        DiskRefused: neither, or not to be used.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        if is_blank(path):
+            made = str(uuid.uuid4())
+            Volume.stamp(path, uuid=made, now_us=now_us).close()
+            return Disk(path=path, uuid=made, is_new=True)
+        found, _ = read_stamp(path)
+    except VolumeError as error:
+        raise DiskRefused(
+            f"{path} holds something that is no footage of ours: {error}",
+            hint="name an empty folder or disk; nothing here was touched",
+        ) from error
+    if not may_adopt:
+        raise DiskRefused(
+            f"{path} holds the footage of a box (volume {found})",
+            hint="to go on with it in this box: --adopt",
+        )
+    return Disk(path=path, uuid=found, is_new=False)
+
+
+def own(paths: Iterator[Path], user: int, group: int) -> int:
+    """Give what stands there, and all below it, to the recorder; how many were another's."""
+    changed = 0
+    for path in paths:
+        for folder, _, files in os.walk(path):
+            for name in (".", *files):
+                found = Path(folder) / name
+                status = found.lstat()
+                if (status.st_uid, status.st_gid) != (user, group):
+                    os.chown(found, user, group, follow_symlinks=False)
+                    changed += 1
+    return changed
+
+
+def _is_mounted(device: Path) -> bool:
+    number = device.stat().st_rdev
+    wanted = f"{os.major(number)}:{os.minor(number)}"
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return any(line.split()[2] == wanted for line in lines)
+
+
+def _run(command: list[str], sentence: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise DiskRefused(sentence, hint=done.stderr.strip()[-300:])
