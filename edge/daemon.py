@@ -228,6 +228,8 @@ class _Edge:
         opened.ledger.service_stopped(self._boot_id, self._clock.utc_us())
         opened.ledger.flushed().exception(timeout=5)
         opened.volumes.close()
+        if self._sweeping is not None:
+            self._sweeping.close()
         opened.index.close()
 
     def _report(self, event: WriterEvent) -> None:

@@ -119,6 +119,10 @@ class _SharedReader:
         with self._lock:
             return self._index.read(query)
 
+    def close(self) -> None:
+        with self._lock:
+            self._index.close()
+
 
 class Sweeping:
     """The sweep with its surroundings.
@@ -171,6 +175,11 @@ class Sweeping:
         self._publish(self.figures)
         if found.is_cut or (found.is_pressed and found.deletions):
             self.ask()
+
+    def close(self) -> None:
+        """Let go of the index; what is read later opens it again. Blocks."""
+        self._sweep.close()
+        self._reader.close()
 
     def ask(self) -> None:
         """A disk has run full, or there is more to do."""

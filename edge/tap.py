@@ -183,10 +183,11 @@ class TapServer:
         tap: CameraTap | None = None
         try:
             line = await incoming.readline()
-            tap = self._taps.get(line.decode("ascii", "replace").strip())
-            if tap is None or self._readers >= READERS_MAX:
+            named = self._taps.get(line.decode("ascii", "replace").strip())
+            if named is None or self._readers >= READERS_MAX:
                 log.warning("tap_refused", extra={"readers": self._readers})
                 return
+            tap = named
             self._readers += 1
             tap.attach(reader)
             await incoming.read(1)  # until the reader goes: it has nothing more to say

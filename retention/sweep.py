@@ -52,6 +52,8 @@ _Key = tuple[str, int]
 
 #: How long the index may take for one step.
 INDEX_TIMEOUT_S = 30.0
+#: How long the end of the service waits for a turn.
+CLOSE_S = 2.0
 #: So often the shelf looks again at footage that could not be deleted before.
 SHELF_US = 3_600 * US_PER_S
 #: A fragment must fit into what is left before pressure is felt.
@@ -166,6 +168,12 @@ class Sweep:
         self._lock = threading.Lock()  # of these: the writers' threads answer
         self._turning = threading.Lock()
         self._is_resumed = False
+
+    def close(self) -> None:
+        """Let go of the index, unless a turn is under way. Blocks briefly."""
+        if self._turning.acquire(timeout=CLOSE_S):
+            self._reader.close()
+            self._turning.release()
 
     def turn(
         self, *, now_us: int, trusted_us: int | None, rules: Rules, bytes_per_s: float

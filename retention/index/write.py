@@ -281,7 +281,11 @@ class IndexWriter:
                     batch.append(self._queue.get_nowait())
             is_open = None not in batch
             self._carry_out([item for item in batch if item is not None])
-        self._connection.close()  # the last connection's close checkpoints the log
+        # The last connection's close would do so; but readers may have theirs open, and those of
+        # other users could not read a log that is left without its writer.
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
 
     def _carry_out(self, batch: list[tuple[Operation, Future[Any]]]) -> None:
         done: list[tuple[Future[Any], Any]] = []

@@ -4,6 +4,7 @@ media: where only the count of files matters."""
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from retention.digest import segment_digest
@@ -26,22 +27,30 @@ _PICTURE = (40).to_bytes(4, "big") + b"\x65" + bytes(39)
 
 def segment_bytes(header: SegmentHeader, fragments: int, gop_us: int = GOP_US) -> bytes:
     """A sealed segment of groups with one picture each."""
+    groups = []
+    for number in range(fragments):
+        start_us = header.start_us + number * gop_us
+        unit = AccessUnit(track=Track.VIDEO, pts_us=start_us, is_key=True, data=_PICTURE)
+        groups.append(
+            Fragment(units=(unit,), start_us=start_us, end_us=start_us + gop_us, is_key=True)
+        )
+    return sealed(header, groups)[0]
+
+
+def sealed(header: SegmentHeader, groups: Iterable[Fragment]) -> tuple[bytes, list[FragmentEntry]]:
+    """The bytes of a sealed segment, and its table."""
     muxer = Muxer(header)
     parts = [muxer.header]
     entries: list[FragmentEntry] = []
     offset = len(muxer.header)
-    for number in range(fragments):
-        start_us = header.start_us + number * gop_us
-        unit = AccessUnit(track=Track.VIDEO, pts_us=start_us, is_key=True, data=_PICTURE)
-        data = muxer.fragment(
-            Fragment(units=(unit,), start_us=start_us, end_us=start_us + gop_us, is_key=True)
-        )
+    for group in groups:
+        data = muxer.fragment(group)
         entries.append(
             FragmentEntry(
                 offset=offset,
                 size_bytes=len(data),
-                start_us=start_us,
-                end_us=start_us + gop_us,
+                start_us=group.start_us,
+                end_us=group.end_us,
                 is_key=True,
                 sha256=hashlib.sha256(data).digest(),
             )
@@ -54,7 +63,7 @@ def segment_bytes(header: SegmentHeader, fragments: int, gop_us: int = GOP_US) -
         fragments=tuple(entries),
         digest=segment_digest(muxer.header, entries),
     )
-    return b"".join([*parts, trailer_bytes(trailer)])
+    return b"".join([*parts, trailer_bytes(trailer)]), entries
 
 
 def write_segments(

@@ -67,18 +67,21 @@ class UplinkBox:
     folder: Path
     platforms: Sequence[BoxPlatform] = ()
     wrapper: Sequence[str] = ()
+    python: Sequence[str] = (sys.executable,)
     more: str = ""  # further TOML: cameras
     storage: str = ""  # further lines of [storage]
+    volumes: Sequence[Path] = ()  # none: one below ``folder``
     metrics_port: int = field(default_factory=free_port)
     console_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     def write_config(self) -> None:
-        volume = self.folder / "volume"
-        volume.mkdir(parents=True, exist_ok=True)
+        volumes = [str(path) for path in self.volumes or [self.folder / "volume"]]
+        for path in volumes:
+            Path(path).mkdir(parents=True, exist_ok=True)
         lines = [
             '[site]\nname = "测试托育中心"\n[storage]',
-            f'volumes = ["{volume}"]\nstate_dir = "{self.folder / "state"}"',
+            f'volumes = {json.dumps(volumes)}\nstate_dir = "{self.folder / "state"}"',
             self.storage,
             f'[metrics]\nbind = "127.0.0.1:{self.metrics_port}"',
             f'[console]\nbind = "127.0.0.1:{self.console_port}"',
@@ -91,7 +94,7 @@ class UplinkBox:
         self.write_config()
         with (self.folder / "uplink.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.wrapper, sys.executable, "-W", "error", "-m", "uplink", "-c", self.config],
+                [*self.wrapper, *self.python, "-W", "error", "-m", "uplink", "-c", self.config],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -31,8 +31,8 @@ class Dialog:
         remote = request.sender
         return cls(
             call_id=request.call_id,
-            local=request.to.with_tag(local_tag),
-            remote=remote,
+            local=request.to.of_dialog(local_tag),
+            remote=remote.of_dialog(remote.tag),
             target=request.contact or remote.uri,
             routes=request.addresses("Record-Route"),
         )

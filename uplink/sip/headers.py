@@ -13,6 +13,8 @@ from typing import Self
 
 #: Parameters of one field; more is no SIP.
 PARAMETERS_MAX = 64
+#: Of them our answers add so many: ``rport`` and ``received`` to Via, a tag to To.
+PARAMETERS_ADDED_MAX = 2
 PORT_MAX = 65535
 #: RFC 3261 8.1.1.5: below 2^31; platforms are let off up to 32 bits.
 SEQUENCE_MAX = 2**32 - 1
@@ -255,6 +257,10 @@ class NameAddress:
             return SipUri.parse(self.uri).user
         except Malformed:
             return ""
+
+    def of_dialog(self, tag: str) -> NameAddress:
+        """Address and tag: what requests in a dialog repeat (RFC 3261 12.2.1.1)."""
+        return replace(self, parameters=(("tag", tag),) if tag else ())
 
     def with_tag(self, tag: str) -> NameAddress:
         return replace(self, parameters=with_parameter(self.parameters, "tag", tag))

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from uplink.sip.headers import (
+    PARAMETERS_ADDED_MAX,
+    PARAMETERS_MAX,
     CSeq,
     Headers,
     Malformed,
@@ -257,7 +259,12 @@ def _check(message: Request | Response) -> None:
     """What every message must have, parsed once, so that no later look raises."""
     if not message.call_id:
         raise Malformed("no Call-ID")
-    message.via, message.sender, message.to  # noqa: B018 - each raises Malformed by itself
+    via, to, _ = message.via, message.to, message.sender  # each raises Malformed by itself
     cseq = message.cseq
-    if isinstance(message, Request) and cseq.method != message.method:
+    if not isinstance(message, Request):
+        return
+    if cseq.method != message.method:
         raise Malformed("CSeq is of another method")
+    count = max(len(via.parameters), len(to.parameters))
+    if count > PARAMETERS_MAX - PARAMETERS_ADDED_MAX:
+        raise Malformed("too many parameters")

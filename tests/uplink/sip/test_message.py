@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from uplink.sip.dialogs import Dialog
 from uplink.sip.headers import Headers, Malformed
 from uplink.sip.message import (
     FIELDS_MAX,
@@ -119,6 +120,24 @@ def test_tolerated(changed: bytes) -> None:
 def test_refused(data: bytes) -> None:
     with pytest.raises(Malformed):
         parse(data)
+
+
+@pytest.mark.parametrize("behind", [b";rport", b"To: <sip:34020000001180000001@3402000000>"])
+def test_an_answer_to_whatever_was_taken_can_be_read(behind: bytes) -> None:
+    """Also where Via or To has as many parameters as it may (found by tests.fuzz)."""
+    taken = 0
+    for count in range(50, 70):
+        try:
+            message = parse(QUERY.replace(behind, behind + b";b" * count))
+        except Malformed:
+            continue
+        assert isinstance(message, Request)
+        taken += 1
+        dialog = Dialog.of_request(message, "t")
+        parse(dialog.request("BYE", via="SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bK1").serialize())
+        message.headers.set("Via", str(message.via.stamped("198.51.100.1", 5060)))
+        parse(Response.to_request(message, 200, to_tag="t").serialize())
+    assert 5 < taken < 15
 
 
 def test_an_answer_copies_what_it_must() -> None:
