@@ -201,8 +201,7 @@ class AtWork:
         """A few seconds of what is there, to outlast everything."""
         camera = NAMES[0]
         with self.store() as store:
-            oldest_us = store.oldest(camera)
-        assert oldest_us is not None
+            oldest_us = (store.newest(camera) or 0) - 2 * HELD_US
         window = [
             format_instant(oldest_us + US_PER_S),
             format_instant(oldest_us + US_PER_S + HELD_US),
@@ -340,6 +339,10 @@ def at_work(folder: Path, seed: int) -> Iterator[AtWork]:
         made.out.mkdir()
         box.start()
         try:
+            made.wait_recording()
+            # what is of no known time is held by any hold of its camera, all of it
+            confirmed = box.xueliang("check", "--confirm-time", "--yes")
+            assert confirmed.returncode == 0, confirmed.stderr
             made.wait_recording()
             time.sleep(5)
             made.hold_something()
