@@ -359,6 +359,7 @@ class _Edge:
             camera.recorder.tick()
         assert self._view is not None
         assert self._proof is not None
+        self._view.survey.index_trouble = opened.ledger.index_trouble
         self.alarms.tell("edge", [*self._view.faults(), *self._proof.faults()])
         opened.ledger.alive(self._clock.utc_us(), self._time.state())
         self._tell_progress(opened)

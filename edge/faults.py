@@ -132,6 +132,12 @@ def _time(snapshot: Snapshot) -> Iterator[Fault]:
 
 
 def _proof(snapshot: Snapshot) -> Iterator[Fault]:
+    if snapshot.index_trouble:
+        yield Fault(
+            code=Code.INDEX_FAILED,
+            reason_zh="录像照常保存，索引暂不写入",
+            reason_en=f"footage is recorded all the same: {snapshot.index_trouble}",
+        )
     if snapshot.is_audit_sound is False:
         yield Fault(code=Code.AUDIT_BROKEN)
     if snapshot.self_check is not None and not snapshot.self_check.is_passed:

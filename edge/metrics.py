@@ -90,6 +90,7 @@ class Snapshot:
     #: Of each camera: the floor, and the age that footage comes to at the present rate.
     retention: Mapping[str, tuple[float, float | None]]
     retention_danger_s: float | None
+    index_trouble: str  # why the index takes no rows; empty while it does
     is_audit_sound: bool | None  # None: not known yet
     self_check: SelfCheckSnapshot | None
     holds: Mapping[str, int]  # by state
@@ -355,6 +356,8 @@ def _render(snapshot: Snapshot) -> Iterable[Metric]:
         if volume.smart.temperature_c is not None:
             temperature.add_metric([volume.volume], volume.smart.temperature_c)
     chain = gauge("nvr_audit_chain_ok", "1 if every audit log agreed with itself and its anchors")
+    index = gauge("nvr_index_ok", "1 while the index takes rows; recording goes on without it")
+    index.add_metric([], not snapshot.index_trouble)
     if snapshot.is_audit_sound is not None:
         chain.add_metric([], snapshot.is_audit_sound)
     passed = gauge("nvr_self_check_ok", "1 if the last nightly self-check found nothing wrong")

@@ -43,6 +43,7 @@ class Survey:
     orphan_bytes: dict[str, int] = field(default_factory=dict)  # by volume
     missing_segments: dict[str, int] = field(default_factory=dict)
     smart: dict[str, SmartReport] = field(default_factory=dict)  # by volume
+    index_trouble: str = ""  # why it takes no rows
     is_audit_sound: bool | None = None  # None: not verified yet
     self_check: dict[str, Any] | None = None  # of the last night
     held: HeldFigures = field(default_factory=HeldFigures)
@@ -92,6 +93,7 @@ class View:
                 )
                 for slot in self._volumes.slots
             ),
+            index_trouble=self.survey.index_trouble,
             is_audit_sound=self.survey.is_audit_sound,
             self_check=_self_check(self.survey.self_check),
             holds=self.survey.held.count,

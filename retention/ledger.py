@@ -39,6 +39,8 @@ Decision = Callable[[sqlite3.Connection], tuple[T, Iterable[tuple[Kind, Mapping[
 #: Entries that an index which does not answer may owe; older ones are on the volumes.
 PENDING_ENTRIES_MAX = 50_000
 DETAIL_CHARACTERS_MAX = 300
+#: An index that answers none of so many :meth:`Ledger.alive` in a row hangs.
+UNANSWERED_MAX = 5
 #: Footage that was in RAM when the last life ended began at most so long before its end.
 LOOK_BACK_US = 3600 * US_PER_S
 
@@ -76,6 +78,8 @@ class Ledger:
         self._uncommitted: deque[Entry] = deque()
         self._unsent: deque[Entry] = deque()
         self._first_seq = self._sent_seq = self._seq_at_alive = journal.head.seq
+        self._unanswered = 0  # marks that the index has not answered
+        self._trouble = ""
         #: The stretch of host time that instants are told in, unless said otherwise.
         self.epoch = 0
 
@@ -326,13 +330,27 @@ class Ledger:
             trust: what has to survive a restart of ``retention.trusted_time``.
         """
         alive = rows.Alive(at_us=now_us, epoch=self.epoch)
-        self._index.submit(lambda connection: put_alive(connection, alive, trust))
+        self._unanswered += 1
+        marked = self._index.submit(lambda connection: put_alive(connection, alive, trust))
+        marked.add_done_callback(self._marked)
         with self._lock:
             self._send(self._seq_at_alive)
             self._seq_at_alive = self._journal.head.seq
             owes = bool(self._uncommitted)
         if owes:
             self._push()
+
+    def _marked(self, done: Future[None]) -> None:
+        error = done.exception()
+        self._unanswered = 0
+        self._trouble = "" if error is None else str(error)
+
+    @property
+    def index_trouble(self) -> str:
+        """Why the index takes no rows at present; empty while it does."""
+        if self._unanswered > UNANSWERED_MAX:
+            return "the index does not answer"
+        return self._trouble
 
     def flushed(self) -> Future[int]:
         """Answers once everything told so far is in the index."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
@@ -18,7 +18,7 @@ from edge.demo.plan import CameraPlan, StreamPlan
 from retention.model import US_PER_S
 from tests.support.box import Box, BoxCamera, wait_for
 from tests.support.cameras import SiteProcess, demo_process
-from tests.support.disks import Disk, tmpfs
+from tests.support.disks import ext4, tmpfs
 from tests.support.footage import assert_no_loss, stored_video, undecodable
 
 IS_FULL = os.environ.get("XUELIANG_FAULTS") == "full"
@@ -91,30 +91,67 @@ def assert_whole(box: Box, site: SiteProcess, begun_us: int) -> None:
     assert undecodable(box.segments()) == {}
 
 
-def fill(disk: Disk, _state: Path) -> Callable[[], None]:
-    taken = disk.fill()
-    return taken.unlink
-
-
-def read_only(disk: Disk, state: Path) -> Callable[[], None]:
-    """As the kernel leaves a file system with errors: what is open stays open, and fails."""
-    # a file system with files open for writing does not take remount,ro; its quota does as well
-    disk.remount("size=4k")
-    return lambda: disk.remount("size=64m")
+@pytest.mark.skipif(not IS_FULL, reason="make faults")
+def test_a_state_disk_that_is_full_stops_no_recording(tmp_path: Path) -> None:
+    with (
+        tmpfs(tmp_path / "state", "64m") as disk,
+        recording(tmp_path, disk.root / "state") as (box, site),
+    ):
+        begun_us = time.time_ns() // 1000
+        taken = disk.fill()
+        assert_goes_on(box, TROUBLE_S)
+        assert box.metrics()["nvr_index_ok"] == 0
+        taken.unlink()
+        wait_for("rows taken again", lambda: box.metrics()["nvr_index_ok"] == 1)
+        assert_whole(box, site, begun_us)
 
 
 @pytest.mark.skipif(not IS_FULL, reason="make faults")
-@pytest.mark.parametrize("harm", [fill, read_only])
-def test_an_index_that_takes_no_row_stops_no_recording(
-    tmp_path: Path, harm: Callable[[Disk, Path], Callable[[], None]]
+def test_a_state_disk_that_turns_read_only_stops_no_recording(tmp_path: Path) -> None:
+    """As the kernel leaves a file system with errors. It is mended while edge does not run, and
+    only that time is missing."""
+    with (
+        ext4(tmp_path / "state", 64) as disk,
+        recording(tmp_path, disk.root / "state") as (box, site),
+    ):
+        begun_us = time.time_ns() // 1000
+        disk.break_off()
+        assert_goes_on(box, TROUBLE_S)
+        assert box.metrics()["nvr_index_ok"] == 0
+        killed_us = time.time_ns() // 1000
+        box.kill()
+        disk.power_up()
+        box.start()
+        box.wait_recording()
+        back_us = time.time_ns() // 1000
+        assert_lost_only_between(box, site, begun_us, killed_us, back_us)
+
+
+def assert_lost_only_between(
+    box: Box, site: SiteProcess, begun_us: int, from_us: int, to_us: int
 ) -> None:
-    with tmpfs(tmp_path / "state", "64m") as disk:
-        with recording(tmp_path, disk.root / "state") as (box, site):
-            begun_us = time.time_ns() // 1000
-            mend = harm(disk, disk.root / "state")
-            assert_goes_on(box, TROUBLE_S)
-            mend()
-            assert_whole(box, site, begun_us)
+    """All else that was sent is stored; index and files agree."""
+
+    def differences() -> bool:
+        return bool(box.json("reindex", "--dry-run")["differences"] == [])
+
+    wait_for("everything adopted", differences, 60)
+    assert box.stop() == 0
+    assert differences()
+    from_us -= 3 * US_PER_S
+    for name in NAMES:
+        gaps = box.timeline(name, begun_us, to_us)["gaps"]
+        for gap in gaps:
+            assert gap["start"] > from_us, gaps
+            assert gap["cause"] == "service_crashed"
+        stored = {unit.sha256 for unit in stored_video(box, name)}
+        lost = [
+            unit.capture_utc_us
+            for unit in site.sent(name)
+            if unit.sha256 not in stored and begun_us < unit.capture_utc_us < from_us
+        ]
+        assert lost == []
+    assert undecodable(box.segments()) == {}
 
 
 @pytest.mark.skipif(not IS_FULL, reason="make faults")
@@ -139,27 +176,7 @@ def test_an_index_damaged_under_edge_is_rebuilt_at_the_next_start(tmp_path: Path
         box.wait_recording()
         started_us = time.time_ns() // 1000
         assert list((tmp_path / "state").glob("index.db.old-*"))
-
-        def differences() -> bool:
-            return bool(box.json("reindex", "--dry-run")["differences"] == [])
-
-        wait_for("everything adopted", differences, 60)
-        assert box.stop() == 0
-        for name in NAMES:
-            gaps = box.timeline(name, begun_us, started_us)["gaps"]
-            for gap in gaps:
-                assert gap["start"] > stopped_us - 3 * US_PER_S, gaps
-                assert gap["cause"] == "service_crashed"
-            sent = site.sent(name)
-            stored = {unit.sha256 for unit in stored_video(box, name)}
-            lost = [
-                unit.capture_utc_us
-                for unit in sent
-                if unit.sha256 not in stored
-                and begun_us < unit.capture_utc_us < stopped_us - 3 * US_PER_S
-            ]
-            assert lost == []
-        assert undecodable(box.segments()) == {}
+        assert_lost_only_between(box, site, begun_us, stopped_us, started_us)
 
 
 @pytest.mark.parametrize("trouble", ["file", "full", "read-only"])

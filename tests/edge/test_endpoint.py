@@ -47,6 +47,7 @@ SNAPSHOT = Snapshot(
     ),
     retention={"gate-exit": (90 * 86_400.0, 100 * 86_400.0)},
     retention_danger_s=None,
+    index_trouble="",
     is_audit_sound=True,
     time=Judgement(
         is_trusted=False,
@@ -89,6 +90,7 @@ def test_a_snapshot_is_scraped_in_base_units() -> None:
     assert samples["nvr_volume_state", "full"] == 1
     assert samples["nvr_volume_state", "ok"] == 0
     assert samples["nvr_audit_chain_ok", ""] == 1
+    assert samples["nvr_index_ok", ""] == 1
     assert samples["nvr_self_check_ok", ""] == 1
     assert samples["nvr_self_check_timestamp_seconds", ""] == 1.5
     assert samples["nvr_holds", "active"] == 2

@@ -233,10 +233,14 @@ def test_an_index_that_fails_holds_no_volume_back_and_catches_up(tmp_path: Path)
         before = len(lines)
         ledger.gap("gate", T0, T0 + 10 * S, GapCause.NETWORK).exception()
         assert len(lines) == before + 1
+        ledger.alive(T0 + 10 * S)
+        ledger.flushed().exception()
+        assert ledger.index_trouble
         other.execute("ROLLBACK")
         other.close()
         ledger.alive(T0 + 11 * S)
         ledger.flushed().result()
+        assert ledger.index_trouble == ""
         assert gaps_of(index) == [gap(0, 10, GapCause.NETWORK)]
         assert len(lines) == before + 1
 
@@ -253,7 +257,13 @@ def test_an_index_that_hangs_holds_no_volume_back(tmp_path: Path) -> None:
         assert len(lines) == before
         ledger.alive(T0 + 13 * S)
         assert len(lines) == before + 1
+        assert ledger.index_trouble == ""  # not so soon
+        for second in range(14, 19):
+            ledger.alive(T0 + second * S)
+        assert "does not answer" in ledger.index_trouble
         hold.set()
+        ledger.flushed().result()
+        assert ledger.index_trouble == ""
 
 
 def test_an_entry_that_makes_no_sense_changes_nothing_else(tmp_path: Path) -> None:
