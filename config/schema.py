@@ -432,6 +432,15 @@ class Platform(_Table):
 
 class Console(_Table):
     bind: Bind = Address(host="127.0.0.1", port=8443)
+    #: Whether anybody may watch live, who was allowed to by name; only gates and parking entrances
+    #: (``role`` face or vehicle).
+    live: bool = False
+    #: An export of footage takes a second person.
+    export_approval: bool = True
+    #: A finished export is deleted (the copy, never the footage) after so many days.
+    export_days: Annotated[int, Field(ge=1, le=90)] = 7
+    #: Where exports are made; default: ``exports`` in the state folder.
+    export_dir: AbsolutePath | None = None
 
 
 class Metrics(_Table):

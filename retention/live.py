@@ -6,11 +6,12 @@ any instant and goes on into the tap, without loss or doubling.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,7 +43,7 @@ class Tap:
     """
 
     def __init__(self, state_dir: Path, camera: str) -> None:
-        self._parser = Parser(decode_tap)
+        self._told = _Told()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.settimeout(CONNECT_TIMEOUT_S)
@@ -51,11 +52,7 @@ class Tap:
             self._socket.settimeout(None)
         except OSError as error:
             self._socket.close()
-            raise TapUnavailable(
-                f"there is no live picture of {camera}: {error.strerror or error}",
-                hint="is edge running, and may this user use its tap?",
-                retry=Retry.LATER,
-            ) from error
+            raise _unavailable(camera, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +76,6 @@ class Tap:
     def __iter__(self) -> Iterator[StoredUnit | Skipped | Live]:
         """What cannot be read from disk yet, :class:`Live`, then what comes; until ``edge`` or
         :meth:`close` ends it."""
-        told: TapRun | None = None
         while True:
             try:
                 data = self._socket.recv(READ_BYTES)
@@ -88,17 +84,73 @@ class Tap:
             if not data:
                 return
             try:
-                for message in self._parser.feed(data):
-                    match message:
-                        case TapRun():
-                            told = message
-                        case TapUnit(unit=unit):
-                            if told is not None:
-                                yield StoredUnit(format=told.format, run=told.run, unit=unit)
-                        case Skipped() | Live():
-                            yield message
+                yield from self._told.feed(data)
             except FramingError:
                 return  # what follows cannot be understood: as if edge had gone
+
+
+class _Told:
+    """Bytes of a tap in, what they say out. ``feed`` raises :class:`FramingError`."""
+
+    def __init__(self) -> None:
+        self._parser = Parser(decode_tap)
+        self._run: TapRun | None = None
+
+    def feed(self, data: bytes) -> Iterator[StoredUnit | Skipped | Live]:
+        for message in self._parser.feed(data):
+            match message:
+                case TapRun():
+                    self._run = message
+                case TapUnit(unit=unit):
+                    if self._run is not None:
+                        yield StoredUnit(format=self._run.format, run=self._run.run, unit=unit)
+                case Skipped() | Live():
+                    yield message
+
+
+async def tapped(
+    state_dir: Path, camera: str, idle_s: float
+) -> AsyncGenerator[StoredUnit | Skipped | Live | None, None]:
+    """The same as :class:`Tap` for an event loop; None each time that nothing comes for ``idle_s``.
+
+    Ends when ``edge`` ends it; whoever leaves it early closes it (``aclosing``).
+
+    Raises:
+        TapUnavailable: nothing listens there.
+    """
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            reader, writer = await asyncio.open_unix_connection(
+                os.fspath(state_dir / SOCKET_NAME), limit=READ_BYTES
+            )
+    except OSError as error:
+        raise _unavailable(camera, error) from error
+    told = _Told()
+    try:
+        writer.write(camera.encode() + b"\n")
+        while True:
+            try:
+                async with asyncio.timeout(idle_s):
+                    data = await reader.read(READ_BYTES)
+            except TimeoutError:
+                yield None
+                continue
+            if not data:
+                return
+            for message in told.feed(data):
+                yield message
+    except (ConnectionError, FramingError):
+        return  # edge has gone, or as good as that
+    finally:
+        writer.close()
+
+
+def _unavailable(camera: str, error: OSError) -> TapUnavailable:
+    return TapUnavailable(
+        f"there is no live picture of {camera}: {error.strerror or error}",
+        hint="is edge running, and may this user use its tap?",
+        retry=Retry.LATER,
+    )
 
 
 class Follower:

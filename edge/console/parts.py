@@ -114,6 +114,7 @@ class Parts:
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _covering: asyncio.Lock = field(default_factory=asyncio.Lock)
     footage: Footage = field(init=False)
+    viewers: int = 0  # of live pictures
 
     def __post_init__(self) -> None:
         storage = self.settings.storage

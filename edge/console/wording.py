@@ -1,4 +1,4 @@
-"""Phrases that scripts of the pages need, as they go into a page. Core."""
+"""Phrases that scripts of the pages need, as they go into a page. Shell: reads the catalogue."""
 
 from __future__ import annotations
 

@@ -248,3 +248,26 @@ def test_an_index_that_does_not_answer_is_told_as_that(tmp_path: Path) -> None:
         assert answer.status_code == 503
         assert "不等于没有录像" in answer.json()["error"]
         assert parse(found.parts.config_path.read_text(), file="x") == found.parts.settings
+
+
+def test_live_view_is_off_unless_the_site_opens_it(site: ConsoleSite) -> None:
+    """Also for who was allowed by name; and never for a camera that is no gate."""
+    site.add("boss", Role.HEAD)
+    guard = site.person(Role.GUARD, Permission.LIVE)
+    assert "未开启实时画面" in guard.get("/live").text
+    assert guard.post("/live", camera="gate-exit", reason="早间入园值守").status_code == 403
+    settings = site.parts.settings
+    console = settings.console.model_copy(update={"live": True})
+    site.parts.settings = settings.model_copy(update={"console": console})
+    assert "没有可供实时查看的摄像机" in guard.get("/live").text  # role = general
+    assert guard.post("/live", camera="gate-exit", reason="早间入园值守").status_code == 403
+    gates = tuple(one.model_copy(update={"role": "face"}) for one in settings.camera)
+    site.parts.settings = site.parts.settings.model_copy(update={"camera": gates})
+    answer = guard.post("/live", camera="gate-exit", reason="早间入园值守")
+    assert answer.status_code == 303
+    stream = f"{answer.headers['location']}/gate-exit/stream"
+    assert guard.get(stream).status_code == 503  # edge does not run here
+    assert site.person(Role.HEAD).get(stream).status_code == 403
+    assert guard.get(stream.replace("gate-exit", "hall")).status_code == 403
+    site.parts.settings = settings
+    assert guard.get(stream).status_code == 403

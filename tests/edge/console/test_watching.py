@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from config.instants import format_instant
 from edge.console.roles import Role
 from retention.model import US_PER_S
+from tests.support.box import wait_for
 from tests.support.burnt_clock import GRAB, GRAB_NEXT, read_clock
 from tests.support.console_box import PHONE, ConsoleBox, chromium, person
 from tests.support.demo_store import CAMERAS, DemoStore, make_demo_store
@@ -227,15 +228,17 @@ def test_the_overview_shows_every_gap_and_leads_to_it(page: Page, store: DemoSto
     page.locator("#shown", has_text=text(store.begin_us + 25 * S)[:14]).wait_for()
     line = page.locator('#lines canvas[data-camera="gate"]')
     expect(line).to_have_attribute("aria-label", re.compile("54.545 %, 缺口 2$"))
-    red = line.evaluate(
-        """(canvas) => {
-          const { data, width } = canvas.getContext('2d').getImageData(0, 12, canvas.width, 1);
-          let found = 0;
-          for (let x = 0; x < width; x += 1) found += data[4 * x] > 180 && data[4 * x + 1] < 60;
-          return found / width;
-        }"""
-    )
-    assert red == pytest.approx(25 / 60, abs=0.02)  # this one, and since the service stopped
+    # this one, and since the service stopped
+    wait_for("it is drawn", lambda: abs(line.evaluate(RED) - 25 / 60) < 0.02)
+
+
+#: How much of a time line's width is red.
+RED = """(canvas) => {
+  const { data, width } = canvas.getContext('2d').getImageData(0, 12, canvas.width, 1);
+  let found = 0;
+  for (let x = 0; x < width; x += 1) found += data[4 * x] > 180 && data[4 * x + 1] < 60;
+  return found / width;
+}"""
 
 
 def test_a_phone_shows_the_same(browser: Browser, box: ConsoleBox, store: DemoStore) -> None:
