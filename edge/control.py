@@ -1,8 +1,9 @@
 """The local control socket of ``edge``: one JSON request a line, one JSON answer a line.
 
 Shell. The socket is a file in the state folder, mode 0600: who may open it is decided by the file
-system. On an installed box the console may, too, by a group that it shares with ``edge`` alone. It
-never carries secrets.
+system. On an installed box the console may, too, by a group that it shares with ``edge`` alone.
+Answers hold no secret; the only one that a request may hold is a camera's password
+(edge.setup_desk).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from config.errors import Retry, XueliangError
 REQUEST_BYTES_MAX = 64 * 1024
 REPLY_BYTES_MAX = 16 * 1024 * 1024
 SOCKET_NAME = "edge.sock"
+#: Orders to cameras (edge.orders), for the other services of the box.
+ORDERS_SOCKET_NAME = "orders.sock"
 #: Who may give orders to ``edge`` beside its own user and root (systemd/sysusers.d).
 GROUP = "xueliang-control"
 
@@ -101,14 +104,21 @@ async def _answer(line: bytes, commands: dict[str, Command]) -> dict[str, Any]:
         return {"error": str(error), "hint": error.hint}
 
 
-def ask(state_dir: Path, command: str, *, timeout_s: float = 5.0, **arguments: Any) -> Any:
+def ask(
+    state_dir: Path,
+    command: str,
+    *,
+    timeout_s: float = 5.0,
+    socket_name: str = SOCKET_NAME,
+    **arguments: Any,
+) -> Any:
     """Send one command to the running ``edge`` and return its answer.
 
     Raises:
         ControlUnavailable: nothing listens, or it did not answer within ``timeout_s``.
         ControlRefused: the command was understood and refused.
     """
-    path = state_dir / SOCKET_NAME
+    path = state_dir / socket_name
     reply = bytearray()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

@@ -53,6 +53,7 @@ from edge.nightly import LOOK_S, Nightly
 from edge.orders import SOCKET_NAME as ORDERS_NAME
 from edge.orders import Orders
 from edge.proof import CHECKPOINT_S, Proof
+from edge.setup_desk import SetupDesk
 from edge.smart import SmartDesk
 from edge.status import completeness_of, index_path, open_store
 from edge.sweeping import Sweeping
@@ -325,6 +326,7 @@ class _Edge:
                 "hold_add": lambda arguments: self._hold(desk.add, arguments),
                 "hold_release": lambda arguments: self._hold(desk.release, arguments),
                 "reload": self._ask_reload,
+                **SetupDesk(onvif, lambda: self._settings).commands(),
             }
             server = await control.serve(settings.storage.state_dir, commands)
             stack.callback(server.close)

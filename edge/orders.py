@@ -28,7 +28,7 @@ from retention.model import US_PER_S
 
 log = logging.getLogger(__name__)
 
-SOCKET_NAME = "orders.sock"
+SOCKET_NAME = control.ORDERS_SOCKET_NAME
 HOMES_NAME = "homes.json"
 #: Verbs handed to the camera as they are; a test holds them to ``onvif_orders.VERBS``.
 CAMERA_VERBS = (

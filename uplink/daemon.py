@@ -102,6 +102,7 @@ class Uplink:
         self.handlers = Handlers()
         self.metrics = UplinkMetrics()
         self._config_path = config_path
+        self._inode = 0  # of the settings file
         self._settings = settings
         self._clock = clock
         self._manager = ServiceManager()
@@ -168,6 +169,7 @@ class Uplink:
                 self._reloading.clear()
                 await self._reload()
             self._look()
+            self._notice_replaced()
             if self._resolver.is_due(self._clock.monotonic_us()):
                 await self._resolve()
             self._tell_progress()
@@ -186,6 +188,15 @@ class Uplink:
         self._manager.feed(self._progress, now_us)
 
     # Settings --------------------------------------------------------------------------------
+
+    def _notice_replaced(self) -> None:
+        """The console, another user, replaces the file and can send no signal: a new file in its
+        place is read as SIGHUP would have it read."""
+        with suppress(FileNotFoundError):
+            inode = self._config_path.stat().st_ino
+            if self._inode not in (0, inode):
+                self._reloading.set()
+            self._inode = inode
 
     async def _reload(self) -> None:
         """A bad file leaves the old settings in force."""

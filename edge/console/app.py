@@ -19,6 +19,8 @@ from edge.console import (
     live_pages,
     login,
     playback_pages,
+    settings_pages,
+    setup_pages,
     static_route,
     timeline_data,
     token_pages,
@@ -42,6 +44,8 @@ GROUPS = (
     audit_pages.RULES,
     user_pages.RULES,
     token_pages.RULES,
+    settings_pages.RULES,
+    setup_pages.RULES,
     static_route.LAST,
 )
 

@@ -110,6 +110,7 @@ class _Console:
                 accounts=Accounts(state_dir, self._clock),
                 tokens=Tokens(state_dir, self._clock),
                 metrics=metrics,
+                reload=self._reload,
             )
             stack.callback(self._parts.footage.close)
             server = self._server()

@@ -49,6 +49,7 @@ STATUSES = {
     "viewers_full": 503,
     "footage_gone": 404,
     "not_granted": 403,
+    "command_failed": 503,
     "reason_needed": 403,
     "not_allowed": 403,
     "unknown_camera": 404,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
@@ -84,6 +84,10 @@ def covered(store: Store, settings: Settings, clock: Clock) -> dict[str, Covered
     return found
 
 
+async def _nothing() -> None:
+    return
+
+
 def _token() -> str:
     return secrets.token_urlsafe(32)
 
@@ -103,6 +107,8 @@ class Parts:
     accounts: Accounts
     tokens: Tokens
     metrics: ConsoleMetrics
+    #: Has this service read the settings anew.
+    reload: Callable[[], Awaitable[None]] = _nothing
     sessions: Sessions = field(default_factory=lambda: Sessions(_token))
     grants: Grants = field(default_factory=Grants)
     locked_accounts: Lockout = field(default_factory=_lockout(FREE_FAILURES))
