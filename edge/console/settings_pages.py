@@ -89,8 +89,14 @@ def _rows(table: BaseModel, prefix: str = "") -> Any:
         elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
             yield f"{prefix}{name}", str(len(value))
         else:
-            is_list = isinstance(value, tuple)
-            yield f"{prefix}{name}", ", ".join(map(str, value)) if is_list else str(value)
+            yield f"{prefix}{name}", _shown(value)
+
+
+def _shown(value: Any) -> str:
+    """As TOML has it, near enough for a reader."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 async def check(visit: Visit) -> Response:
