@@ -1,1 +1,0 @@
-"""``xueliang setup``: from a bare box to settings, passwords, stamped disks and a first account."""
