@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,12 @@ def set_up(
     first_user: str,
     may_adopt: bool,
     may_replace: bool,
+    format_disks: Callable[[], None] = lambda: None,
 ) -> SetUp:
     """Settings, passwords, stamps, owners and the first account.
+
+    Args:
+        format_disks: called once the settings are known to be good.
 
     Raises:
         SetupRefused, SiteFileRefused, DiskRefused, ConfigError: nothing was replaced by then.
@@ -88,6 +93,7 @@ def set_up(
             else:
                 one.path.unlink(missing_ok=True)
         raise
+    format_disks()
     disks = _take_disks(plan, users, clock, may_adopt=may_adopt)
     _write(config, plan.settings_text, SETTINGS_MODE, None, users)
     _state_folders(plan.state_dir, users)
@@ -117,8 +123,6 @@ def _users() -> dict[str, tuple[int, int]]:
 
 
 def _group(otherwise: int) -> int:
-    import grp
-
     try:
         return grp.getgrnam(GROUP).gr_gid
     except KeyError:

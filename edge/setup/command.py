@@ -36,12 +36,15 @@ def run_setup(
             f"{config} exists: this box is set up", hint="to write it anew: --replace"
         )
     site = ask_site() if site_path is None else read_site(site_path)
-    for device, folder in wanted:
-        if site_path is None and not click.confirm(
-            f"{device} 上的一切将被清除 all on it will be erased; 继续 go on?", default=False
-        ):
-            raise DiskRefused(f"{device} was not formatted", hint="nothing was changed")
-        format_disk(device, folder, may_erase=may_erase)
+
+    def format_disks() -> None:
+        for device, folder in wanted:
+            if site_path is None and not click.confirm(
+                f"{device} 上的一切将被清除 all on it will be erased; 继续 go on?", default=False
+            ):
+                raise DiskRefused(f"{device} was not formatted", hint="nothing was changed")
+            format_disk(device, folder, may_erase=may_erase)
+
     done = set_up(
         site,
         config,
@@ -49,6 +52,7 @@ def run_setup(
         first_user=first_user,
         may_adopt=may_adopt,
         may_replace=may_replace,
+        format_disks=format_disks,
     )
     segments = None
     if done.is_adopted:

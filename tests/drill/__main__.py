@@ -1,1 +1,471 @@
-"""placeholder"""
+"""The drill: install, set up, record, fences, clean end, power cut, upgrade, rollback, removal, a
+new box on the old disks. Prints what was measured; the first thing that is not as it must be ends
+it.
+
+    python -m tests.drill [--suite bookworm] [--deb FILE] [--folder DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from config.instants import parse_instant
+from distribution import deb
+from edge.demo import plan_json
+from edge.demo.plan import CameraPlan, StreamPlan
+from tests.drill.machine import Machine, base_root
+from tests.drill.packages import broken, repacked
+
+SOURCE = Path(__file__).parents[2]
+STATE = "/var/lib/xueliang"
+PYTHON = "/usr/lib/xueliang-edge/current/bin/python"
+PLATFORM_HOST, CAMERA_HOST = "198.51.100.7", "192.0.2.10"
+
+
+class Drill:
+    def __init__(self, folder: Path, suite: str, package: Path) -> None:
+        self.package = package
+        self.folder = folder
+        root = folder / f"machine-{suite}"
+        if root.exists():
+            shutil.rmtree(root)
+        self.machine = Machine(base_root(folder, suite), root)
+        self.loop = ""
+
+    def run(self) -> None:
+        try:
+            with self.machine:
+                for step in (
+                    self.install,
+                    self.set_up,
+                    self.record,
+                    self.fences,
+                    self.readers_after_a_clean_end,
+                    self.power_fail_hook,
+                    self.restart_of_the_box,
+                    self.power_cut,
+                    self.watchdog,
+                    self.upgrade,
+                    self.broken_upgrade,
+                    self.remove_and_purge,
+                    self.new_box_on_old_disks,
+                ):
+                    begun_s = time.monotonic()
+                    told = step()
+                    name = step.__name__.replace("_", " ")
+                    print(f"ok  {name} ({time.monotonic() - begun_s:.0f} s): {told}", flush=True)
+        finally:
+            if self.loop:
+                subprocess.run(["losetup", "-d", self.loop], check=False)
+
+    # Steps -----------------------------------------------------------------------------------
+
+    def install(self) -> str:
+        machine = self.machine
+        machine.put(self.package, "/root/new.deb")
+        machine.must("dpkg", "-i", "/root/new.deb")
+        assert machine.said("systemctl", "is-enabled", "xueliang.target") == "enabled"
+        assert machine.said("systemctl", "is-active", "xueliang-edge.service") == "inactive"
+        assert machine.run("xueliang", "--help").returncode == 0
+        assert "SYNOPSIS" in machine.said("sh", "-c", "zcat /usr/share/man/man1/xueliang.1.gz") or (
+            "SYNOPSIS" in machine.said("sh", "-c", "zcat /usr/share/man/man1/xueliang-run.1.gz")
+        )
+        return "nothing runs before it is set up"
+
+    def set_up(self) -> str:
+        machine = self.machine
+        self._cameras()
+        disk = self.machine.root / "disk.img"
+        with disk.open("wb") as file:
+            file.truncate(3 * 2**30)
+        self.loop = subprocess.run(
+            ["losetup", "-f", "--show", str(disk)], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        self._make_node()
+        machine.write("/root/site.toml", self._site())
+        refused = machine.run(
+            "xueliang",
+            "setup",
+            "--site",
+            "/root/site.toml",
+            "--format",
+            "/dev/null=/srv/xueliang/a",
+        )
+        assert refused.returncode == 1, refused
+        told = json.loads(
+            machine.must(
+                "xueliang", "setup", "--site", "/root/site.toml", "--json",
+                "--format", f"{self.loop}=/srv/xueliang/a",
+            )
+        )  # fmt: skip
+        assert len(told["first_password"]) >= 8
+        modes = machine.said("stat", "-c", "%U %G %a %n", *told["password_files"], told["config"])
+        for line in modes.splitlines():
+            owner, _, mode, name = line.split()
+            assert mode == ("640" if name == told["config"] else "600"), line
+            assert owner != "root" or name == told["config"], line
+        check = machine.run("xueliang", "check")
+        assert "bad" not in check.stdout, check.stdout
+        machine.must("systemctl", "daemon-reload")
+        machine.must("systemctl", "start", "xueliang.target")
+        return "one disk formatted, two stamped, first account made"
+
+    def record(self) -> str:
+        begun_s = time.monotonic()
+        self._wait_recording()
+        took_s = time.monotonic() - begun_s
+        machine = self.machine
+        for service in ("edge", "uplink", "console"):
+            unit = f"xueliang-{service}.service"
+            assert machine.said("systemctl", "is-active", unit) == "active", machine.said(
+                "journalctl", "-u", unit, "-n", "30", "--no-pager"
+            )
+            pid = machine.said("systemctl", "show", "-P", "MainPID", unit)
+            assert machine.said("ps", "-o", "user:32=", "-p", pid) == f"xueliang-{service}"
+        owners = set(machine.said("sh", "-c", f"stat -c %U:%G {STATE} /srv/xueliang/*").split())
+        assert owners == {"xueliang-edge:xueliang"}
+        assert self._open_files() == ""
+        status = machine.json("xueliang", "status", "--json")
+        return f"recording {took_s:.1f} s after the start; time: {status['time']['code']}"
+
+    def fences(self) -> str:
+        """Each service's own fence, with a probe in the service's place."""
+        machine = self.machine
+        for host in (CAMERA_HOST, PLATFORM_HOST):
+            machine.must("ip", "address", "add", f"{host}/24", "dev", "lo")
+        machine.must(
+            "systemd-run", "-q", "--unit=listeners", "python3", "-c",
+            "import socket,time\n"
+            f"made=[socket.create_server((h,9000)) for h in ('{CAMERA_HOST}','{PLATFORM_HOST}')]\n"
+            "time.sleep(3600)",
+        )  # fmt: skip
+        segment = machine.said("sh", "-c", "find /srv/xueliang -name '*.mp4' | head -1")
+        wanted: dict[str, list[Any]] = {
+            "read footage": ["read", segment],
+            "write footage": ["write", segment],
+            "remove footage": ["remove", segment],
+            "make footage": ["make", "/srv/xueliang/a/x"],
+            "read index": ["read", f"{STATE}/index.db"],
+            "write index": ["write", f"{STATE}/index.db"],
+            "signing key": ["read", f"{STATE}/signing-key.pem"],
+            "camera secret": ["read", "/etc/xueliang/secrets/gate-exit"],
+            "platform secret": ["read", "/etc/xueliang/secrets/platform-1"],
+            "accounts": ["read", f"{STATE}/console/accounts.json"],
+            "settings": ["write", "/etc/xueliang/xueliang.toml"],
+            "program": ["make", "/usr/lib/xueliang-edge/app/x"],
+            "home": ["read", "/root/site.toml"],
+            "camera LAN": ["connect", CAMERA_HOST, 9000],
+            "platform": ["connect", PLATFORM_HOST, 9000],
+            "control of edge": ["socket", f"{STATE}/edge.sock"],
+            "live tap": ["socket", f"{STATE}/tap.sock"],
+            "other's audit": ["write", f"{STATE}/audit/cli/x"],
+        }
+        may = {
+            "edge": {
+                "read footage", "write footage", "make footage", "read index", "write index",
+                "signing key", "camera secret", "control of edge", "live tap", "camera LAN",
+                "other's audit",
+            },
+            "uplink": {"read footage", "read index", "platform secret", "live tap", "platform"},
+            "console": {"read footage", "read index", "accounts", "control of edge", "live tap"},
+        }  # fmt: skip
+        told = []
+        for service, allowed in may.items():
+            names = dict(wanted)
+            if service == "edge":
+                del names["remove footage"]  # it would be done
+            found = self._probe(service, names)
+            done = {name for name, result in found.items() if result == "done"}
+            assert done == allowed, (service, done ^ allowed, found)
+            told.append(f"{service} {len(found) - len(done)} refused")
+        return ", ".join(told)
+
+    def readers_after_a_clean_end(self) -> str:
+        machine = self.machine
+        begun_s = time.monotonic()
+        machine.must("systemctl", "stop", "xueliang.target")
+        took_s = time.monotonic() - begun_s
+        assert took_s < 10, took_s
+        result = machine.said("systemctl", "show", "-P", "Result", "xueliang-edge.service")
+        assert result == "success", result
+        for user in ("xueliang-uplink", "xueliang-console", "xueliang-diagnose"):
+            done = machine.run(
+                "setpriv", f"--reuid={user}", "--regid=xueliang", "--init-groups", PYTHON, "-I",
+                "-c",
+                "from pathlib import Path; from retention.read import Store;"
+                f"s=Store(Path('{STATE}/index.db'), [Path('/srv/xueliang/a'),"
+                " Path('/srv/xueliang/b')]);"
+                "print(sum(1 for c in s.cameras() for u in s.access_units(c, s.oldest(c))))",
+            )  # fmt: skip
+            assert int(done.stdout or 0) > 0, done.stderr
+        return f"ended in {took_s:.1f} s; three users read footage and index without edge"
+
+    def power_fail_hook(self) -> str:
+        machine = self.machine
+        machine.must("systemctl", "start", "xueliang.target")
+        self._wait_recording()
+        begun_s = time.monotonic()
+        os.kill(machine.init, 30)  # SIGPWR to process 1: sigpwr.target
+        machine.wait(
+            "edge ended",
+            lambda: machine.said("systemctl", "is-active", "xueliang-edge.service") == "inactive",
+            20,
+        )
+        took_s = time.monotonic() - begun_s
+        machine.must("systemctl", "start", "xueliang.target")
+        self._wait_recording()
+        return f"everything sealed {took_s:.1f} s after SIGPWR"
+
+    def restart_of_the_box(self) -> str:
+        self.machine.reboot()
+        self._come_back()
+        return "recording without a hand, on the disk that came after edge, too"
+
+    def power_cut(self) -> str:
+        self.machine.power_off()
+        self.machine.boot()
+        self._come_back()
+        assert self.machine.run("xueliang", "verify", "--camera", "gate-exit").returncode == 0
+        return "recording again, footage verified"
+
+    def watchdog(self) -> str:
+        machine = self.machine
+        pid = machine.said("systemctl", "show", "-P", "MainPID", "xueliang-edge.service")
+        begun_s = time.monotonic()
+        machine.must("kill", "-STOP", pid)
+
+        def is_another() -> bool:
+            now = machine.said("systemctl", "show", "-P", "MainPID", "xueliang-edge.service")
+            return now not in ("0", pid)
+
+        machine.wait("a new edge", is_another, 120)
+        took_s = time.monotonic() - begun_s
+        self._wait_recording()
+        return f"a hung edge was ended and started anew after {took_s:.0f} s"
+
+    def upgrade(self) -> str:
+        machine = self.machine
+        newer = repacked(self.package, self.folder / "newer.deb", "9.1.0")
+        machine.put(newer, "/root/new.deb")
+        since = machine.said("date", "-u", "+%Y-%m-%dT%H:%M:%SZ")
+        machine.must("dpkg", "-i", "/root/new.deb")
+        assert machine.said("xueliang", "--version").endswith("9.1.0")
+        self._wait_recording()
+        gap_s = self._longest_gap_s(since)
+        assert gap_s <= 10, gap_s
+        return f"recording stopped for {gap_s:.1f} s"
+
+    def broken_upgrade(self) -> str:
+        """A version that takes the index to a newer schema, and then does not come up."""
+        machine = self.machine
+        worse = broken(self.package, self.folder / "worse.deb", "9.2.0")
+        machine.put(worse, "/root/new.deb")
+        schema = self._schema()
+        since = machine.said("date", "-u", "+%Y-%m-%dT%H:%M:%SZ")
+        done = machine.run("dpkg", "-i", "/root/new.deb")
+        assert done.returncode != 0
+        assert "rolled back" in done.stderr, done.stderr
+        assert machine.said("xueliang", "--version").endswith("9.1.0")
+        assert self._schema() == schema
+        self._wait_recording()
+        gap_s = self._longest_gap_s(since)
+        time.sleep(5)
+        assert machine.run("xueliang", "verify", "--camera", "gate-exit").returncode == 0
+        again = repacked(self.package, self.folder / "again.deb", "9.3.0")
+        machine.put(again, "/root/new.deb")
+        machine.must("dpkg", "-i", "/root/new.deb")
+        assert machine.said("xueliang", "--version").endswith("9.3.0")
+        self._wait_recording()
+        return f"back to the old version and schema by itself; recording stopped for {gap_s:.1f} s"
+
+    def remove_and_purge(self) -> str:
+        machine = self.machine
+        before = self._footage()
+        machine.must("dpkg", "-r", "xueliang-edge")
+        assert machine.said("sh", "-c", "ls /usr/lib/xueliang-edge 2>/dev/null") == ""
+        assert (machine.root / "etc/xueliang/xueliang.toml").exists()
+        told = machine.must("dpkg", "-P", "xueliang-edge")
+        assert "/srv/xueliang/a" in told, told
+        assert not (machine.root / "etc/xueliang").exists()
+        assert self._footage() >= before > 0
+        return f"{before} segments stay; purge names their place"
+
+    def new_box_on_old_disks(self) -> str:
+        machine = self.machine
+        before = self._footage()
+        machine.must("mv", STATE, "/root/old-state")
+        machine.put(self.package, "/root/new.deb")
+        machine.must("dpkg", "-i", "/root/new.deb")
+        refused = machine.run("xueliang", "setup", "--site", "/root/site.toml")
+        assert refused.returncode == 1
+        assert "--adopt" in refused.stderr, refused.stderr
+        told = json.loads(
+            machine.must("xueliang", "setup", "--site", "/root/site.toml", "--adopt", "--json")
+        )
+        machine.must("systemctl", "daemon-reload")
+        machine.must("systemctl", "start", "xueliang.target")
+        self._wait_recording()
+        assert told["adopted_segments"] == before, (told, before)
+        return f"{before} segments adopted, recording on the same disks"
+
+    # Means -----------------------------------------------------------------------------------
+
+    def _cameras(self) -> None:
+        machine = self.machine
+        plans = [
+            CameraPlan(
+                id=name,
+                stream=StreamPlan(width=320, height=192),
+                password=f"Camera-{port}",
+                rtsp_port=port,
+                onvif_port=port + 1,
+            )
+            for name, port in (("gate-exit", 8554), ("parking-in", 8564))
+        ]
+        machine.write("/root/plans.json", plan_json.to_json(plans) + "\n")
+        machine.write(
+            "/etc/systemd/system/cameras.service",
+            f"[Service]\nExecStart=sh -c 'exec {PYTHON} -I -m edge.demo"
+            " --plans </root/plans.json >/run/cameras.json'\n"
+            "[Install]\nWantedBy=multi-user.target\n",
+        )
+        machine.must("systemctl", "daemon-reload")
+        machine.must("systemctl", "enable", "-q", "--now", "cameras.service")
+        machine.wait("cameras", lambda: machine.said("cat", "/run/cameras.json"), 60)
+
+    def _site(self) -> str:
+        told = json.loads(self.machine.said("cat", "/run/cameras.json"))["cameras"]
+        lines = [
+            '[site]\nname = "演练托育中心"',
+            '[storage]\nvolumes = ["/srv/xueliang/a", "/srv/xueliang/b"]',
+            f'state_dir = "{STATE}"\nreserve_bytes = "64MiB"\nsegment_seconds = 5',
+            "durability_seconds = 1",
+        ]
+        for number, camera in enumerate(told, 1):
+            lines += [
+                f'[[camera]]\nid = "{camera["id"]}"\nname = "摄像机 {number}"',
+                f'gb_id = "3601020000132000000{number}"\nonvif = "{camera["onvif"]}"',
+                f'username = "{camera["username"]}"\npassword = "{camera["password"]}"',
+            ]
+        lines += [
+            # a camera that is not there: its network is what edge may reach beside loopback
+            f'[[camera]]\nid = "away"\nname = "不在"\nrtsp = "rtsp://{CAMERA_HOST}/1"',
+            "enabled = false\nexpose = false",
+            '[[platform]]\nname = "police"\nauthorised_by = "drill"',
+            f'server = "{PLATFORM_HOST}:5060"\nserver_id = "36010200002000000001"',
+            'domain = "3601020000"\ndevice_id = "36010200001180000001"',
+            'password = "Platform-1"\ninterface = "lo"',
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _come_back(self) -> None:
+        """After a boot: there is no udev here that would bring the disk; it comes late."""
+        machine = self.machine
+        self._make_node()
+        machine.must("mount", self.loop, "/srv/xueliang/a")
+        self._wait_recording()
+
+        def is_used() -> bool:
+            told = machine.json("xueliang", "status", "--json")
+            return all(one["state"] == "ok" for one in told["volumes"])
+
+        machine.wait("both disks in use", is_used, 60)
+
+    def _make_node(self) -> None:
+        number = os.stat(self.loop).st_rdev
+        node = ("mknod", self.loop, "b", str(os.major(number)), str(os.minor(number)))
+        self.machine.run(*node)
+
+    def _probe(self, service: str, wanted: dict[str, list[Any]]) -> dict[str, str]:
+        machine = self.machine
+        name = f"xueliang-{service}.service"
+        units = machine.root / "usr/lib/systemd/system"
+        text = (units / name).read_text()
+        machine.put(SOURCE / "tests/drill/probe.py", "/usr/local/lib/probe.py")
+        machine.write("/usr/local/lib/probe.json", json.dumps(wanted))
+        kept = [
+            line
+            for line in text.splitlines()
+            if not line.startswith(("Exec", "Type", "Notify", "Watchdog", "Restart", "OnFailure"))
+        ]
+        run = "sh -c 'exec /usr/bin/python3 -I /usr/local/lib/probe.py"
+        run += ' "$(cat /usr/local/lib/probe.json)" >&2\''
+        text = "\n".join([*kept, "", "[Service]", "Type=oneshot", f"ExecStart={run}"])
+        text += "\nStandardError=file:/run/probe.out\n"
+        machine.write(f"/etc/systemd/system/xueliang-probe{service}.service", text)
+        generated = machine.said("cat", f"/run/systemd/generator/{name}.d/50-settings.conf")
+        folder = f"/etc/systemd/system/xueliang-probe{service}.service.d"
+        machine.write(f"{folder}/50-settings.conf", generated + "\n")
+        machine.must("systemctl", "daemon-reload")
+        machine.must("rm", "-f", "/run/probe.out")
+        done = machine.run("systemctl", "start", f"xueliang-probe{service}.service")
+        said = machine.said("cat", "/run/probe.out")
+        if done.returncode or not said.startswith("{"):
+            raise AssertionError(machine.said("journalctl", "-n", "20", "--no-pager") + said)
+        found: dict[str, str] = json.loads(said)
+        return found
+
+    def _wait_recording(self) -> None:
+        def is_recording() -> bool:
+            done = self.machine.run("xueliang", "status", "--json")
+            if not done.stdout:
+                return False
+            cameras = json.loads(done.stdout)["cameras"]
+            return all(one["recording"] for one in cameras if one["enabled"])
+
+        try:
+            self.machine.wait("recording", is_recording, 60)
+        except AssertionError:
+            log = self.machine.said("journalctl", "-u", "xueliang-edge", "-n", "40", "--no-pager")
+            raise AssertionError(log) from None
+
+    def _longest_gap_s(self, since: str) -> float:
+        time.sleep(3)
+        now = self.machine.said("date", "-u", "+%Y-%m-%dT%H:%M:%SZ")
+        told = self.machine.json(
+            "xueliang", "timeline", "gate-exit", "--from", since, "--to", now, "--json"
+        )
+        gaps = [
+            (parse_instant(one["end"]) - parse_instant(one["start"])) / 1e6 for one in told["gaps"]
+        ]
+        return max(gaps, default=0.0)
+
+    def _schema(self) -> str:
+        script = (
+            f"import sqlite3; c=sqlite3.connect('file:{STATE}/index.db?mode=ro', uri=True);"
+            "print(c.execute('PRAGMA user_version').fetchone()[0])"
+        )
+        return self.machine.said("python3", "-c", script)
+
+    def _footage(self) -> int:
+        return int(self.machine.said("sh", "-c", "find /srv/xueliang -name '*.mp4' | wc -l"))
+
+    def _open_files(self) -> str:
+        """Footage and state that the world could read."""
+        folders = ("/srv/xueliang", STATE, "/etc/xueliang/secrets")
+        return self.machine.said(
+            "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "sh", "-c",
+            f"find {' '.join(folders)} -type f -readable 2>/dev/null | head",
+        )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="drill", description=__doc__)
+    parser.add_argument("--suite", default="bookworm")
+    parser.add_argument("--deb", type=Path)
+    parser.add_argument("--folder", type=Path, default=SOURCE / "build/drill")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    package = arguments.deb or deb.build(arguments.folder)
+    Drill(arguments.folder, arguments.suite, package).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -72,6 +72,11 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
         self._init = 0
 
+    @property
+    def init(self) -> int:
+        """Process 1, as the host knows it."""
+        return self._init
+
     def __enter__(self) -> Self:
         self.boot()
         return self
