@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from config.schema import Camera, Platform, Settings
 from config.units import format_bytes
-from edge import bounded, control, volume_looks
+from edge import bounded, control, separation, separation_look, volume_looks
 from edge.planning import plan_document
 from edge.volume_looks import VolumeLook
 from retention.clock import is_clock_synchronized
@@ -65,6 +65,7 @@ def check_machine(settings: Settings) -> list[Finding]:
         *(_check_trusted_time(settings) if is_there else ()),
         *(_check_metrics_port(settings) if is_there else ()),
         *(_check_reserved(platform) for platform in settings.platform),
+        *_check_separation(settings),
         *(_check_camera(camera) for camera in settings.camera if camera.enabled),
     ]
 
@@ -198,6 +199,19 @@ def _check_metrics_port(settings: Settings) -> Iterator[Finding]:
             yield _bad(thing, f"cannot be listened on ({error.strerror})", "set [metrics] bind")
             return
     yield _good(thing, "is free, or edge's own")
+
+
+def _check_separation(settings: Settings) -> Iterator[Finding]:
+    network = separation_look.look(settings)
+    if network is None:
+        yield _warning("network", "cannot be looked at", "install iproute2")
+        return
+    found = separation.faults(network)
+    for fault in found:
+        make = _bad if fault.is_bad else _warning
+        yield make(fault.thing, fault.sentence, fault.mend)
+    if not found:
+        yield _good("network", "keeps cameras, platforms and management apart")
 
 
 def _check_reserved(platform: Platform) -> Finding:

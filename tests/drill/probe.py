@@ -17,7 +17,7 @@ def attempt(act: Callable[[], object]) -> str:
     try:
         act()
     except OSError as error:
-        return errno.errorcode.get(error.errno, type(error).__name__)
+        return errno.errorcode.get(error.errno or 0, type(error).__name__)
     return "done"
 
 
