@@ -45,6 +45,7 @@ from edge.camera.spawner import Spawner
 from edge.cameras import Cameras
 from edge.holds import HoldDesk, figures
 from edge.host_time import ConfirmationRefused, HostTime
+from edge.kpis import METRICS_DAYS, camera_kpis, known
 from edge.lock import state_lock
 from edge.metrics import EdgeMetrics, Snapshot
 from edge.neighbours import faults_of_neighbours, free_of
@@ -588,19 +589,25 @@ class _Edge:
             log.warning("survey_failed", extra={"error": error.sentence()})
 
     def _survey_store(self, view: View) -> None:
-        """Coverage and age of every camera, from the index."""
-        now_us = self._clock.utc_us()
-        with open_store(self._settings) as store:
-            for camera in self._settings.camera:
+        """Coverage, age and KPIs of every camera."""
+        now_us, settings, kpis = self._clock.utc_us(), self._settings, {}
+        about = known(settings, METRICS_DAYS, view.told()["cameras"])
+        with open_store(settings) as store:
+            for camera in settings.camera:
                 oldest_us = store.oldest(camera.id)
                 if oldest_us is not None:
                     view.survey.oldest_us[camera.id] = oldest_us
-                found = completeness_of(store, camera.id, now_us, self._settings)
+                found = completeness_of(store, camera.id, now_us, settings)
+                if camera.enabled:
+                    kpis[camera.id] = camera_kpis(
+                        settings, camera, found, oldest_us, about, METRICS_DAYS
+                    )
                 view.survey.coverage[camera.id] = {
                     label: figures.ratio
                     for label, figures in found.windows.items()
                     if figures.ratio is not None
                 }
+        view.survey.kpis = kpis
 
     # What others ask -------------------------------------------------------------------------
 

@@ -57,6 +57,7 @@ class CameraSnapshot:
     firmware: str = ""
     gb_id: str = ""
     coverage: Mapping[str, float] = field(default_factory=dict)
+    kpis: Mapping[str, float] = field(default_factory=dict)  # those that were measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ class Snapshot:
     self_check: SelfCheckSnapshot | None
     holds: Mapping[str, int]  # by state
     hold_bytes: Mapping[str, int]  # by camera
+    site_kpis: Mapping[str, float] = field(default_factory=dict)
 
 
 class EdgeMetrics:
@@ -288,6 +290,10 @@ def _render(snapshot: Snapshot) -> Iterable[Metric]:
     offset = gauge("nvr_camera_clock_offset_seconds", "Camera minus recorder", "camera")
     shape = gauge("nvr_stream_info", "Format", *stream, "vcodec", "width", "height", "acodec")
     coverage = gauge("nvr_recording_coverage_ratio", "Recorded over due", *stream, "window")
+    kpis = gauge("nvr_kpi_ratio", "A KPI of the past 30 days, 0 to 1", "camera", "kpi")
+    site_kpis = gauge("nvr_site_kpi_ratio", "Mean of the cameras measured", "kpi")
+    for name, ratio in snapshot.site_kpis.items():
+        site_kpis.add_metric([name], ratio)
     required = gauge("nvr_retention_required_seconds", "The floor", "camera")
     forecast = gauge(
         "nvr_retention_forecast_seconds", "Age that footage comes to at the present rate", "camera"
@@ -328,6 +334,8 @@ def _render(snapshot: Snapshot) -> Iterable[Metric]:
                 audio.codec if audio else "",
             ]
             shape.add_metric([*labels, *codecs], 1)
+        for name, ratio in camera.kpis.items():
+            kpis.add_metric([camera.camera, name], ratio)
         for window, ratio in camera.coverage.items():
             coverage.add_metric([*labels, window], ratio)
         required_s, forecast_s = snapshot.retention.get(camera.camera, (None, None))

@@ -6,7 +6,7 @@ changes none, and never touches a disk or the index: what these know is gathered
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +23,10 @@ from edge.metrics import CameraSnapshot, SelfCheckSnapshot, Snapshot, VolumeSnap
 from edge.smart_report import SmartReport
 from edge.status import RECORDING_MAX_AGE_US
 from edge.sweeping import RetentionFigures, band_of, figures_document, standing_document
+from retention import kpi
 from retention.clock import Clock
 from retention.endpoint import Health
+from retention.kpi import Shares
 from retention.model import US_PER_S, GapCause
 from retention.volumes import VolumeSet
 
@@ -40,6 +42,7 @@ class Survey:
 
     coverage: dict[str, dict[str, float]] = field(default_factory=dict)
     oldest_us: dict[str, int] = field(default_factory=dict)
+    kpis: Mapping[str, Shares] = field(default_factory=dict)  # by camera; replaced whole
     orphan_bytes: dict[str, int] = field(default_factory=dict)  # by volume
     missing_segments: dict[str, int] = field(default_factory=dict)
     smart: dict[str, SmartReport] = field(default_factory=dict)  # by volume
@@ -95,6 +98,7 @@ class View:
             ),
             index_trouble=self.survey.index_trouble,
             is_audit_sound=self.survey.is_audit_sound,
+            site_kpis=_ratios(kpi.site(self.survey.kpis.values())),
             self_check=_self_check(self.survey.self_check),
             holds=self.survey.held.count,
             hold_bytes=self.survey.held.bytes,
@@ -275,7 +279,14 @@ class View:
             firmware="" if told is None else told.firmware,
             gb_id="" if camera.settings.gb_id is None else str(camera.settings.gb_id),
             coverage=self.survey.coverage.get(camera.id, {}),
+            kpis=_ratios(self.survey.kpis.get(camera.id, {})),
         )
+
+
+def _ratios(shares: Shares) -> dict[str, float]:
+    """Those that were measured."""
+    found = {name.value: share.ratio for name, share in shares.items()}
+    return {name: ratio for name, ratio in found.items() if ratio is not None}
 
 
 def _self_check(document: dict[str, Any] | None) -> SelfCheckSnapshot | None:

@@ -48,7 +48,7 @@ async def log_in(visit: Visit) -> Response:
         parts.locked_accounts.wait_us(name, now_us), parts.locked_addresses.wait_us(network, now_us)
     )
     if wait_us:
-        parts.metrics.logins.labels("locked").inc()
+        parts.metrics.login_failed("locked")
         return _login(visit, 429, locked_s=-(-wait_us // 1_000_000))
     account = parts.accounts.find(name)
     usable = None if account is None or account.is_disabled else account
@@ -59,7 +59,7 @@ async def log_in(visit: Visit) -> Response:
                 passwords.is_right, stored, visit.form.get("password", "")
             )
     except Busy:
-        parts.metrics.logins.labels("busy").inc()
+        parts.metrics.login_failed("busy")
         return _login(visit, 503, error="login.busy")
     if not is_right or usable is None:
         await _failed(visit, name, network)
@@ -71,7 +71,7 @@ async def _failed(visit: Visit, name: str, network: str) -> None:
     parts, now_us = visit.parts, visit.parts.clock.monotonic_us()
     delay_us = parts.locked_accounts.failed(name, now_us)
     delay_us = max(delay_us, parts.locked_addresses.failed(network, now_us))
-    parts.metrics.logins.labels("wrong").inc()
+    parts.metrics.login_failed("wrong")
     await _put(visit, printable(name), Outcome.FAILED, locked_s=delay_us // 1_000_000)
 
 

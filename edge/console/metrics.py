@@ -8,6 +8,8 @@ from importlib import metadata
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from retention.series import show_process
+
 
 class ConsoleMetrics:
     """Every instrument of ``console``, in a registry of its own.
@@ -26,12 +28,19 @@ class ConsoleMetrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(name, text, labels, registry=registry)
 
+        show_process(registry)
         self.build_info = gauge("nvr_build_info", "Build", "version", "python")
         self.build_info.labels(metadata.version("xueliang-edge"), platform.python_version()).set(1)
         self.requests = counter(
             "nvr_console_requests_total", "Requests by class of their answer", "status"
         )
         self.logins = counter("nvr_console_logins_total", "Tries to log in", "result")
+        self.auth_failures = counter(
+            "nvr_auth_failures_total", "Log-ins that failed, by why", "reason"
+        )
+        for reason in ("wrong", "locked", "busy"):
+            self.logins.labels(reason)
+            self.auth_failures.labels(reason)
         self.refusals = counter(
             "nvr_console_refusals_total", "Requests refused before they were carried out", "reason"
         )
@@ -49,3 +58,8 @@ class ConsoleMetrics:
         self.swallowed_errors = counter(
             "nvr_swallowed_errors_total", "Errors that cost nothing but were not expected", "where"
         )
+
+    def login_failed(self, reason: str) -> None:
+        """``wrong``, ``locked`` or ``busy``."""
+        self.logins.labels(reason).inc()
+        self.auth_failures.labels(reason).inc()

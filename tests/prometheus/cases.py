@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_JOBS = {"nvr_gb28181": "xueliang-uplink", "nvr_console": "xueliang-console"}
+_JOBS = {"nvr_gb28181": "xueliang-uplink", "nvr_auth": "xueliang-console"}
 
 
 def series(name: str, **labels: str) -> str:
@@ -228,7 +228,7 @@ CASES: dict[str, Case] = {
     ),
     "NvrPlatformTimeOff": _value("nvr_gb28181_time_offset_seconds", -40, 9, 11, platform="police"),
     # the console
-    "NvrLoginAttack": _rise("nvr_console_logins_total", 10, 20, 3, result="wrong"),
+    "NvrLoginAttack": _rise("nvr_auth_failures_total", 10, 20, 3, reason="wrong"),
 }
 
 #: Two sites, and what the recording rules make of them after ten minutes.

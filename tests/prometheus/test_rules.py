@@ -11,6 +11,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from tests.prometheus.cases import CASES, FLEET, FLEET_RESULTS, Case
+from tests.prometheus.names import recorded_names
 
 CONFIG = Path(__file__).parents[2] / "config" / "prometheus"
 ALERTS, RECORDING = CONFIG / "alerts.yml", CONFIG / "recording.yml"
@@ -51,6 +52,14 @@ def test_every_alert_says_what_in_both_languages() -> None:
 def test_every_rule_has_its_test() -> None:
     assert [rule["alert"] for rule in rules(ALERTS)] == list(CASES), "a case each, in their order"
     assert [rule["record"] for rule in rules(RECORDING)] == list(FLEET_RESULTS)
+
+
+def test_dashboards_use_only_what_is_recorded() -> None:
+    known = {rule["record"] for rule in rules(RECORDING)}
+    used = recorded_names()
+    assert used["district.json"]
+    for name, names in used.items():
+        assert names <= known, name
 
 
 def _test(

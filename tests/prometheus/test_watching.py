@@ -1,0 +1,145 @@
+"""A real Prometheus and Alertmanager scrape a running site: what breaks is told, and its end."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.prometheus.metrics_table import CONTRACT, NOT_BUILT
+from tests.prometheus.names import used_names
+from tests.prometheus.site import CAMERAS, CONFIG, Running, Watch, running_site, watched
+from tests.support.box import wait_for
+from tests.support.disks import Disk
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("edge", "uplink", "console")
+_TYPE = re.compile(r"^# TYPE (\S+) (\S+)$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The box's folder, with a small disk for its volume where that may be mounted."""
+    found = tmp_path_factory.mktemp("site")
+    volume = found / "volume"
+    volume.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(volume)]
+    is_mounted = os.geteuid() == 0 and subprocess.run(command, check=False).returncode == 0
+    yield found
+    if is_mounted:
+        subprocess.run(["umount", "-l", str(volume)], check=False)
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path) -> Iterator[Running]:
+    with running_site(folder) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def scraped(site: Running) -> dict[str, str]:
+    return {service: site.scrape(service) for service in SERVICES}
+
+
+def test_what_the_contract_names_is_there(scraped: dict[str, str]) -> None:
+    types = dict(pair for text in scraped.values() for pair in _TYPE.findall(text))
+    found = {name: types.get(name) for name in CONTRACT}
+    assert found == {name: kind for name, (kind, _) in CONTRACT.items()}
+    architecture = (ROOT / "ARCHITECTURE.md").read_text()
+    for name in NOT_BUILT:
+        assert name not in types, f"{name} is built: it belongs to the contract's table"
+        assert name in architecture
+
+
+def test_labels_are_those_of_the_contract(scraped: dict[str, str]) -> None:
+    for text in scraped.values():
+        for name, labels in re.findall(
+            r"^(\w+?)(?:_bucket|_sum|_count)?\{(.+)\} ", text, re.MULTILINE
+        ):
+            if name in CONTRACT:
+                found = set(re.findall(r'(\w+)="', labels)) - {"le"}
+                expected = set(CONTRACT[name][1])
+                # uplink and console have no index
+                assert found in (expected, expected - {"schema"}), name
+
+
+def test_rules_and_dashboards_name_only_what_exists(scraped: dict[str, str]) -> None:
+    known = {name for text in scraped.values() for name, _ in _TYPE.findall(text)}
+    for where, names in used_names().items():
+        assert names <= known, where
+
+
+def test_what_breaks_is_told_and_that_it_is_over(
+    site: Running, folder: Path, tmp_path: Path
+) -> None:
+    """Four faults at once, each with its alert; then all are mended."""
+    disk = Disk(folder / "volume")
+    if not os.path.ismount(disk.root):
+        pytest.skip("needs root, to mount a small disk")
+    with watched(site, tmp_path) as watch:
+        wait_for("a scrape of each service", lambda: _scraped(watch) == 3 or None)
+        expected = {
+            ("NvrCameraDown", "gate"),
+            ("NvrCameraClockOff", "hall"),
+            ("NvrVolumesFull", ""),
+            ("NvrUplinkDown", "police"),
+        }
+        assert not expected & watch.alerts("firing")
+        site.demo.do("gate", "unplug")
+        site.demo.do("hall", "clock", offset_us=-7_000_000)
+        filler = disk.fill()
+        site.peer.mood = "silent"
+        _wait(watch, "firing", expected, 100)
+        _check_texts(watch)
+        site.demo.do("gate", "plug")
+        site.demo.do("hall", "clock", offset_us=0)
+        filler.unlink()
+        site.peer.mood = "kind"
+        _wait(watch, "resolved", expected, 100)
+        rules = [rule for group in watch.ask("rules")["groups"] for rule in group["rules"]]
+        assert {rule["health"] for rule in rules} == {"ok"}
+        (ratio,) = watch.ask("query", query="site:nvr_cameras_online:ratio")["result"]
+        assert float(ratio["value"][1]) == 1.0
+        (count,) = watch.ask("query", query="site:nvr_cameras:count")["result"]
+        assert int(count["value"][1]) == len(CAMERAS)
+
+
+def _scraped(watch: Watch) -> int:
+    try:
+        return sum(one["health"] == "up" for one in watch.ask("targets")["activeTargets"])
+    except OSError:
+        return 0
+
+
+def _wait(watch: Watch, status: str, expected: set[tuple[str, str]], timeout_s: float) -> None:
+    try:
+        wait_for(status, lambda: expected <= watch.alerts(status) or None, timeout_s)
+    except AssertionError:
+        missing = expected - watch.alerts(status)
+        firing = watch.ask("alerts")["alerts"]
+        raise AssertionError(
+            f"not {status}: {missing}; now: {[one['labels']['alertname'] for one in firing]}"
+        ) from None
+
+
+def _check_texts(watch: Watch) -> None:
+    for message in watch.told:
+        for one in message["alerts"]:
+            assert "site" in one["labels"] or one["labels"]["alertname"] == "NvrAbsent"
+            for text in one["annotations"].values():
+                assert text
+                assert "<error" not in text
+                assert "no value" not in text
+
+
+def test_the_sample_of_a_district_is_what_prometheus_takes() -> None:
+    done = subprocess.run(
+        ["promtool", "check", "config", "--syntax-only", CONFIG / "prometheus.yml"], check=False
+    )
+    assert done.returncode == 0
