@@ -174,6 +174,7 @@ CASES: dict[str, Case] = {
     "NvrSmart": _value("nvr_volume_smart_attribute", 8, 0, 1, volume="/srv/a", id="197"),
     "NvrDiskHot": _value("nvr_volume_temperature_celsius", 66, 45, 11, volume="/srv/a"),
     "NvrIndexMissing": _value("nvr_index_missing_segments", 2, 0, 11, volume="/srv/a"),
+    "NvrIndexBad": _value("nvr_index_ok", 0, 1, 3),
     # proof
     "NvrDigestMismatch": _rise(
         "nvr_segment_verify_total", 10, 1, volume="/srv/a", result="mismatch"
