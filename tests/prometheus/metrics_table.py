@@ -14,6 +14,7 @@ CONTRACT: dict[str, tuple[str, tuple[str, ...]]] = {
     "nvr_stream_received_bytes_total": ("counter", (*_STREAM, "media")),
     "nvr_stream_frames_total": ("counter", (*_STREAM, "media")),
     "nvr_stream_keyframes_total": ("counter", (*_STREAM, "media")),
+    "nvr_stream_rtp_lost_packets_total": ("counter", (*_STREAM, "media")),
     "nvr_stream_damaged_frames_total": ("counter", _STREAM),
     "nvr_stream_keyframe_interval_seconds": ("gauge", _STREAM),
     "nvr_stream_info": ("gauge", (*_STREAM, "vcodec", "width", "height", "acodec")),
@@ -76,4 +77,4 @@ CONTRACT: dict[str, tuple[str, tuple[str, ...]]] = {
     "python_gc_collections_total": ("counter", ("generation",)),
 }
 #: Named by the contract and not built: ARCHITECTURE.md, "Differences", says why of each.
-NOT_BUILT = ("nvr_stream_rtp_lost_packets_total", "nvr_recording_gap_filled_seconds_total")
+NOT_BUILT = ("nvr_recording_gap_filled_seconds_total",)
