@@ -14,7 +14,7 @@ CONTRACT: dict[str, tuple[str, tuple[str, ...]]] = {
     "nvr_stream_received_bytes_total": ("counter", (*_STREAM, "media")),
     "nvr_stream_frames_total": ("counter", (*_STREAM, "media")),
     "nvr_stream_keyframes_total": ("counter", (*_STREAM, "media")),
-    "nvr_stream_rtp_lost_packets_total": ("counter", (*_STREAM, "media")),
+    "nvr_stream_rtp_lost_packets_total": ("counter", _STREAM),
     "nvr_stream_damaged_frames_total": ("counter", _STREAM),
     "nvr_stream_keyframe_interval_seconds": ("gauge", _STREAM),
     "nvr_stream_info": ("gauge", (*_STREAM, "vcodec", "width", "height", "acodec")),
