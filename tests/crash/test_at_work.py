@@ -66,10 +66,12 @@ def kill(at: AtWork, work: str) -> None:
         at.note_interrupted()
         if at.random.random() < 0.5:
             at.mend()
-        at.box.start()
+            at.box.start()
+        else:  # it comes up with the trouble that it was killed in
+            at.box.start()
+            at.wait_recording()
     at.note_interrupted()
     at.end_exporter(kills=False)
-    at.wait_recording()
     at.mend()
 
 
@@ -86,7 +88,6 @@ def cut(at: AtWork, work: str) -> None:
     at.note_interrupted()
     at.mend()
     at.box.start()
-    at.wait_recording()
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,8 @@ def test_interrupted_at_work_it_is_whole_afterwards(
                 interrupt(at, work)
                 at.assert_whole()
                 at.counts["survived"] += 1
+                if number % 10 == 9:
+                    print(f"{number + 1} in {time.monotonic() - began:.0f} s", flush=True)
                 if number % REBUILT_EACH == REBUILT_EACH - 1 or number == times - 1:
                     at.assert_rebuilt()
                     at.box.start()
