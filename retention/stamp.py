@@ -32,7 +32,9 @@ def write_stamp(path: Path, uuid: str, now_us: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FILE_FLAGS
         file = os.open(layout.STAMP + ".new", flags, 0o644, dir_fd=root)
         try:
-            os.write(file, json.dumps(document).encode() + b"\n")
+            left = json.dumps(document).encode() + b"\n"
+            while left:  # a disk that is nearly full may take a part
+                left = left[os.write(file, left) :]
             os.fsync(file)
         finally:
             os.close(file)
