@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -286,6 +287,30 @@ def test_one_source_does_not_explain_a_jump_two_do() -> None:
         assert box.look().code is Code.CONTRADICTED
         box.says = {Source.NTP: YEAR, Source.PLATFORM: YEAR, Source.CAMERAS: 0}
         assert box.look().code is Code.AGREED  # that two lie alike cannot be told
+
+
+@pytest.mark.parametrize(
+    ("one_us", "other_us", "code"),
+    [
+        (0, 30 * S, Code.AGREED),  # within 30 s of the clock and of one another
+        (-15 * S, 15 * S, Code.AGREED),
+        (-20 * S, 20 * S, Code.JUMPED),  # each of them near to the clock, but not to the other
+        (-30 * S, 1, Code.JUMPED),
+        (0, 30 * S + 1, Code.JUMPED),
+        (HOUR, HOUR + 40 * S, Code.JUMPED),  # nor do these two contradict the clock together
+        (HOUR, HOUR + 20 * S, Code.CONTRADICTED),
+    ],
+)
+def test_two_sources_count_only_where_they_agree_with_one_another(
+    one_us: int, other_us: int, code: Code
+) -> None:
+    """A jump is explained by two that are within 30 s of the clock and of one another."""
+    for one, other in permutations(Source, 2):
+        box = started()
+        box.step(YEAR)
+        box.says = {one: YEAR + one_us, other: YEAR + other_us}
+        found = box.look()
+        assert (found.code, found.is_trusted) == (code, code is Code.AGREED)
 
 
 def test_two_against_the_clock_end_trust_without_a_step() -> None:
