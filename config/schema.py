@@ -215,6 +215,10 @@ def _ip_or_host(value: Any) -> str:
     return text
 
 
+def _host_or_none(value: Any) -> str:
+    return "" if value == "" else _ip_or_host(value)
+
+
 def _interface(value: Any) -> str:
     text = _text(value)
     if not _INTERFACE.fullmatch(text):
@@ -372,6 +376,8 @@ class Camera(_Table):
     username: Text = ""
     password_file: AbsolutePath | None = None
     profile: Text = "main"
+    #: Whether its clock is set from here: by hand, or by pointing its NTP at this box.
+    set_clock: Literal["no", "set", "ntp"] = "no"
     audio: bool = False
     #: Our own RTSP client, or libav's for a camera that ours does not get on with.
     reader: Literal["direct", "libav"] = "direct"
@@ -460,6 +466,37 @@ class Alarms(_Table):
     webhook_token_file: AbsolutePath | None = None
 
 
+class EncoderMinimum(_Table):
+    """What a camera's encoder must at least do; 0 or empty: not judged."""
+
+    codec: Literal["", "h264", "h265"] = ""
+    resolution: Annotated[str, Field(pattern=r"^([1-9][0-9]{1,4}x[1-9][0-9]{1,4})?$")] = ""
+    fps: Annotated[int, Field(ge=0, le=120)] = 0
+    min_kbps: Annotated[int, Field(ge=0, le=100_000)] = 0
+    max_gop_seconds: Annotated[float, Field(ge=0, le=60)] = 0
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height, pixels."""
+        if not self.resolution:
+            return None
+        width, _, height = self.resolution.partition("x")
+        return int(width), int(height)
+
+
+class Care(_Table):
+    """How cameras are looked after through ONVIF."""
+
+    look_minutes: Annotated[int, Field(ge=5, le=1440)] = 60
+    #: Motion, tamper, face and vehicle events are pulled, and marked on the timeline.
+    events: bool = True
+    #: A camera whose address moved is looked for by WS-Discovery and its serial.
+    find_moved: bool = True
+    #: What cameras of set_clock = "ntp" are pointed at; empty: this box, as they see it.
+    ntp_server: Annotated[str, PlainValidator(_host_or_none)] = ""
+    encoder: EncoderMinimum = EncoderMinimum()
+
+
 class Settings(_Table):
     """Everything that the services are told. Field names are those of the TOML file."""
 
@@ -468,6 +505,7 @@ class Settings(_Table):
     retention: Retention = Retention()
     evidence: Evidence = Evidence()
     alarms: Alarms = Alarms()
+    care: Care = Care()
     camera: Annotated[tuple[Camera, ...], List] = ()
     platform: Annotated[tuple[Platform, ...], List] = ()
     console: Console = Console()

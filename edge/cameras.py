@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from config.address import Address
 from config.log import hide
 from config.schema import Camera, Storage
 from config.secrets import Secret, read_secret
@@ -42,14 +43,24 @@ class CameraInService:
     password: Secret
     recorder: CameraRecorder
     description: CameraDescription | None = None
+    #: Where it was found when it was not at the address of the settings any more (edge.care).
+    moved_to: Address | None = None
 
     @property
     def id(self) -> str:
         return self.settings.id
 
+    @property
+    def onvif(self) -> Address | None:
+        """Where its ONVIF is reached."""
+        return self.moved_to or self.settings.onvif
+
 
 class Cameras:
     """Starts, changes and stops cameras; one entry for each that the settings name."""
+
+    #: Where a camera was found that is not where its settings say; None: it is there.
+    moved_to: Callable[[Camera], Address | None] = staticmethod(lambda _: None)
 
     def __init__(
         self,
@@ -104,6 +115,7 @@ class Cameras:
                 getattr(settings, key) != getattr(known.settings, key) for key in _CONNECTION_KEYS
             )
             known.settings, known.password = settings, password
+            known.moved_to = self.moved_to(settings)
             if is_changed:
                 await self._pool.stop(known.id)
                 known.recorder.ended(GapCause.CONFIG, "the settings changed")
@@ -116,8 +128,12 @@ class Cameras:
 
     def clocks(self) -> list[CameraClock]:
         """What the cameras' clocks showed last, of those that vote on the time: whose clock is set
-        by ``edge`` must not be among them (none is, so far)."""
-        told = (camera.recorder.camera_clock for camera in self.in_service.values())
+        by ``edge`` is not among them, for it would only say what we said."""
+        told = (
+            camera.recorder.camera_clock
+            for camera in self.in_service.values()
+            if camera.settings.set_clock == "no"
+        )
         return [clock for clock in told if clock is not None]
 
     def close(self) -> None:
@@ -153,6 +169,7 @@ class Cameras:
         )
         self._metrics.show_camera(settings.id)
         camera = CameraInService(settings, _password_of(settings), recorder)
+        camera.moved_to = self.moved_to(settings)
         self.in_service[camera.id] = camera
         if gap is None:
             recorder.ended(account.cause, "")
@@ -181,9 +198,9 @@ class Cameras:
             if settings.rtsp is not None:
                 urls: tuple[str, ...] = (settings.rtsp,)
             else:
-                assert settings.onvif is not None
+                assert camera.onvif is not None
                 camera.description = await self._onvif.describe(
-                    str(settings.onvif), settings.username, password, settings.profile
+                    str(camera.onvif), settings.username, password, settings.profile
                 )
                 if camera.description.clock_offset_us is not None:
                     camera.recorder.camera_time(camera.description.clock_offset_us)

@@ -16,8 +16,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from config.schema import Camera, Platform, Settings
+from config.secrets import Secret, SecretUnusable, read_secret
 from config.units import format_bytes
 from edge import bounded, control, separation, separation_look, volume_looks
+from edge.care.passwords import weakness
+from edge.care.store import reached_at
 from edge.planning import plan_document
 from edge.volume_looks import VolumeLook
 from retention.clock import is_clock_synchronized
@@ -66,7 +69,8 @@ def check_machine(settings: Settings) -> list[Finding]:
         *(_check_metrics_port(settings) if is_there else ()),
         *(_check_reserved(platform) for platform in settings.platform),
         *_check_separation(settings),
-        *(_check_camera(camera) for camera in settings.camera if camera.enabled),
+        *(_check_camera(settings, camera) for camera in settings.camera if camera.enabled),
+        *_check_passwords(settings),
     ]
 
 
@@ -246,10 +250,31 @@ def _is_edge_running(settings: Settings) -> bool:
     return True
 
 
-def _check_camera(camera: Camera) -> Finding:
+def _check_passwords(settings: Settings) -> Iterator[Finding]:
+    """Of enabled cameras, as far as this user may read them; never the password itself."""
+    for camera in settings.camera:
+        if not camera.enabled:
+            continue
+        try:
+            secret = Secret("")
+            if camera.password_file is not None:
+                secret = read_secret(camera.password_file)
+        except SecretUnusable:
+            continue  # the settings' own check says so
+        weak = weakness(camera.username, secret.reveal())
+        if weak is not None:
+            yield _warning(
+                f"camera {camera.id}",
+                f"has a weak password: {weak.zh} {weak.en}",
+                "set a strong one on the camera, and write it to its password_file",
+            )
+
+
+def _check_camera(settings: Settings, camera: Camera) -> Finding:
     thing = f"camera {camera.id}"
-    if camera.onvif is not None:
-        host, port = camera.onvif.host, camera.onvif.port
+    onvif = reached_at(settings.storage.state_dir, camera)
+    if onvif is not None:
+        host, port = onvif.host, onvif.port
     else:
         assert camera.rtsp is not None
         url = urlsplit(camera.rtsp)

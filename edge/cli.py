@@ -513,6 +513,81 @@ def self_check(day_text: str | None, keep: bool, config_path: Path, as_json: boo
 
 
 @main.group()
+def camera() -> None:
+    """摄像机 Look at a camera through ONVIF, and set it; what is set is on record."""
+
+
+@camera.command("show")
+@click.argument("camera_id", metavar="CAMERA")
+@config_option
+@json_option
+@_report_errors
+def camera_show(camera_id: str, config_path: Path, as_json: bool) -> None:
+    """查看 What the camera is set to, and what is wrong with that."""
+    from edge.care import camera_command
+
+    document = camera_command.show(load(config_path), camera_id)
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo(camera_command.render_shown(document))
+    if document["findings"]:
+        sys.exit(EXIT_FINDING)
+
+
+@camera.command("apply-encoder")
+@click.argument("camera_id", metavar="CAMERA")
+@config_option
+@json_option
+@_report_errors
+def camera_apply_encoder(camera_id: str, config_path: Path, as_json: bool) -> None:
+    """编码 Raise what is below the site's minimum ([care.encoder]), and nothing else."""
+    from edge.care import camera_command
+
+    document = camera_command.apply_encoder(load(config_path), camera_id)
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo(camera_command.render_applied(document))
+
+
+@camera.command("set-osd")
+@click.argument("camera_id", metavar="CAMERA")
+@click.option("--text", help="else the camera's name")
+@config_option
+@json_option
+@_report_errors
+def camera_set_osd(camera_id: str, text: str | None, config_path: Path, as_json: bool) -> None:
+    """字符 Write the camera's name into its picture."""
+    from edge.care import camera_command
+
+    document = camera_command.set_osd(load(config_path), camera_id, text)
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo(f"{camera_id}: {document['before'] or '-'} -> {document['text']}")
+
+
+@camera.command("set-clock")
+@click.argument("camera_id", metavar="CAMERA")
+@click.option("--ntp", is_flag=True, help="NTP 指向本机 point its NTP at this box instead")
+@config_option
+@json_option
+@_report_errors
+def camera_set_clock(camera_id: str, ntp: bool, config_path: Path, as_json: bool) -> None:
+    """时钟 Give the camera this host's time, if that is trusted."""
+    from edge.care import camera_command
+
+    document = camera_command.set_clock(load(config_path), camera_id, ntp=ntp)
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo(
+            f"{camera_id}: {document['offset_seconds_before']} s -> {document['offset_seconds']} s"
+        )
+
+
+@main.group()
 def hold() -> None:
     """保留 Legal holds: footage that no policy deletes."""
 

@@ -43,6 +43,9 @@ from edge.camera.onvif_service import OnvifService
 from edge.camera.pool import CameraPool
 from edge.camera.spawner import Spawner
 from edge.cameras import Cameras
+from edge.care.moving import Mover
+from edge.care.service import Care
+from edge.care.store import KnownCameras
 from edge.holds import HoldDesk, figures
 from edge.host_time import ConfirmationRefused, HostTime
 from edge.kpis import METRICS_DAYS, camera_kpis, known
@@ -340,6 +343,32 @@ class _Edge:
                 settings.storage.state_dir, orders.commands(), name=ORDERS_NAME, is_shared=True
             )
             stack.callback(server.close)
+            known = KnownCameras(settings.storage.state_dir)
+            mover = Mover(
+                onvif=onvif,
+                pool=pool,
+                cameras=lambda: cameras.in_service,
+                settings=lambda: self._settings,
+                known=known,
+                audit=self.audit,
+                clock=self._clock,
+            )
+            care = Care(
+                onvif=onvif,
+                known=known,
+                mover=mover,
+                cameras=lambda: cameras.in_service,
+                settings=lambda: self._settings,
+                ledger=opened.ledger,
+                audit=self.audit,
+                alarms=self.alarms,
+                clock=self._clock,
+                registry=self._metrics.registry,
+                is_time_trusted=lambda: self._time.due_us() is not None,
+            )
+            stack.callback(care.flush)
+            cameras.moved_to = mover.moved_to
+            self._view.care = care.document
             cameras.start(settings.camera, opened.accounts, opened.next_numbers)
             self._metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
             gc.freeze()  # what stands now stays: no collection looks at it again
@@ -349,6 +378,8 @@ class _Edge:
             self._sweeping = sweep
             self._jobs = self._schedule(opened)
             self._jobs.add_job(orders.go_home, "interval", seconds=HOME_S)
+            for job, seconds in care.jobs():
+                self._jobs.add_job(job, "interval", seconds=seconds)
             stack.callback(self._jobs.shutdown, wait=False)
             self._progress = Progress(PROGRESS_US, self._clock.monotonic_us())
             self._manager.ready()

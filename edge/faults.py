@@ -20,6 +20,12 @@ from retention.trusted_time import SENTENCES, Source
 
 #: domain.md, product targets: the alarm of a camera's clock.
 CLOCK_OFF_S = 1.0
+#: How far a camera's clock may be off, and what it is called beyond that; the worst one counts.
+CLOCK_LEVELS = (
+    (30.0, Code.CAMERA_CLOCK_WRONG),
+    (5.0, Code.CAMERA_CLOCK_DEFECT),
+    (CLOCK_OFF_S, Code.CAMERA_CLOCK_OFF),
+)
 HOT_C = 60
 _STORAGE_OK = ("ok", "full")
 
@@ -67,7 +73,7 @@ def _cameras_measured(snapshot: Snapshot) -> Iterator[Fault]:
             continue
         seconds = abs(offset_us) / US_PER_S
         yield Fault(
-            code=Code.CAMERA_CLOCK_OFF,
+            code=next(code for limit_s, code in CLOCK_LEVELS if seconds > limit_s),
             subject=camera.camera,
             reason_zh=f"{'快' if offset_us > 0 else '慢'} {seconds:.1f} 秒",
             reason_en=f"{seconds:.1f} s {'ahead' if offset_us > 0 else 'behind'}",

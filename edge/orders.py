@@ -122,11 +122,11 @@ class Orders:
         one = self._cameras().get(camera)
         if one is None or not one.settings.enabled:
             raise OrderRefused(f"camera {camera[:80]!r} is not in service")
-        if one.settings.onvif is None:
+        if one.onvif is None:
             raise OrderRefused(f"camera {camera} has no ONVIF address")
         async with self._locks[camera]:
             return await self._onvif.order(
-                str(one.settings.onvif),
+                str(one.onvif),
                 one.settings.username,
                 one.password.reveal(),
                 one.settings.profile,

@@ -68,6 +68,8 @@ class View:
     ) -> None:
         self.settings = settings
         self._alarms = alarms
+        #: What care says of a camera; None where it is not cared for.
+        self.care: Callable[[str], dict[str, Any] | None] = lambda _: None
         self._time = time
         self.survey = Survey()
         self._cameras = cameras
@@ -215,6 +217,7 @@ class View:
         now_us = self._clock.utc_us()
         return {
             "retention": None if standing is None else standing_document(standing, now_us),
+            "care": self.care(camera.id),
             "state": (State.STOPPED if connection is None else connection.state).value,
             "cause": None if recorder.gap_cause is None else recorder.gap_cause.value,
             "detail": recorder.gap_detail,

@@ -59,6 +59,9 @@ class Action(StrEnum):
     HOLD_EXPIRED = "hold_expired"
     SELF_CHECK = "self_check"
     ALARM = "alarm"  # something is wrong (begun), and is not any more (done)
+    CAMERA_SET = "camera_set"  # clock, encoder or text of a camera were set
+    CAMERA_CHANGED = "camera_changed"  # another device, firmware, or profiles
+    CAMERA_MOVED = "camera_moved"  # found at another address
     PLATFORM_STATE = "platform_state"  # registered, offline
     PLATFORM_QUERY = "platform_query"
     PLATFORM_COMMAND = "platform_command"

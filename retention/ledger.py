@@ -213,12 +213,14 @@ class Ledger:
         told = {name: {"seq": head.seq, "hash": head.hash} for name, head in heads.items()}
         return self._record(Kind.AUDIT, {"heads": told}, at_us)
 
-    def markers_seen(self, markers: Iterable[Marker], at_us: int) -> Future[int]:
-        """Cameras told these events; their instants are of the present epoch."""
+    def markers_seen(
+        self, markers: Iterable[Marker], at_us: int, *, epoch: int | None = None
+    ) -> Future[int]:
+        """Cameras told these events; their instants are of ``epoch``, else of the present one."""
         told: dict[str, list[list[Any]]] = {}
         for marker in sorted(markers):
             told.setdefault(marker.camera, []).append([marker.at_us, marker.kind.value])
-        data = {"event": "seen", "epoch": self.epoch, "markers": told}
+        data = {"event": "seen", "epoch": self._told_in(epoch), "markers": told}
         return self._record(Kind.MARKER, data, at_us)
 
     def drop_markers(self, at_us: int) -> Future[Decided[int]]:

@@ -34,7 +34,9 @@ class Code(StrEnum):
     RECORDING_INTERRUPTED = "recording_interrupted"
     FRAMES_DROPPED = "frames_dropped"
     # a camera, cared for
-    CAMERA_CLOCK_OFF = "camera_clock_off"
+    CAMERA_CLOCK_OFF = "camera_clock_off"  # a second
+    CAMERA_CLOCK_DEFECT = "camera_clock_defect"  # five
+    CAMERA_CLOCK_WRONG = "camera_clock_wrong"  # thirty
     CAMERA_PASSWORD_WEAK = "camera_password_weak"  # noqa: S105 - the name of an alarm
     CAMERA_SETTINGS_LOW = "camera_settings_low"
     CAMERA_NAME_DIFFERS = "camera_name_differs"
@@ -155,6 +157,19 @@ def _care(name_zh: str, name_en: str, mend_zh: str, mend_en: str, stands_s: int 
     )
 
 
+def _clock(severity: Severity, name_zh: str, name_en: str, *, lasts_s: int) -> Terms:
+    return Terms(
+        about=_CAMERA,
+        severity=severity,
+        name_zh=name_zh,
+        name_en=name_en,
+        mend_zh="将摄像机校时服务器设为本机，或允许本机校时（set_clock）",
+        mend_en="point the camera's NTP at this box, or let it set the clock (set_clock)",
+        lasts_s=lasts_s,
+        quiet_s=60,
+    )
+
+
 TERMS: Mapping[Code, Terms] = {
     Code.VIDEO_LOST: Terms(
         about=_CAMERA,
@@ -188,16 +203,11 @@ TERMS: Mapping[Code, Terms] = {
         quiet_s=300,
         gb=_OTHER,
     ),
-    Code.CAMERA_CLOCK_OFF: Terms(
-        about=_CAMERA,
-        severity=_WARNING,
-        name_zh="摄像机时钟不准",
-        name_en="camera clock off",
-        mend_zh="将摄像机校时服务器设为本机，或允许本机校时",
-        mend_en="point the camera's NTP at this box, or let it set the clock",
-        lasts_s=300,
-        quiet_s=60,
+    Code.CAMERA_CLOCK_OFF: _clock(_WARNING, "摄像机时钟不准", "camera clock off", lasts_s=300),
+    Code.CAMERA_CLOCK_DEFECT: _clock(
+        _WARNING, "摄像机时钟误差过大", "camera clock off by seconds", lasts_s=60
     ),
+    Code.CAMERA_CLOCK_WRONG: _clock(_CRITICAL, "摄像机时钟错误", "camera clock wrong", lasts_s=15),
     Code.CAMERA_PASSWORD_WEAK: _care(
         "摄像机弱口令",
         "weak camera password",

@@ -65,6 +65,16 @@ def interface_address(name: str, ask: socket.socket | None = None) -> str | None
         return None
 
 
+def address_towards(host: str) -> str | None:
+    """Ours, as packets to an IPv4 address carry it; nothing is sent. None: no way there."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((host, PORT))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return None
+
+
 def discover(
     seconds: float, addresses: Iterable[str], *, group: str = GROUP, port: int = PORT
 ) -> list[Announcement]:

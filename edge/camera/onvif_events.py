@@ -126,6 +126,9 @@ class _Watch:
         self._states = States()
         self._bucket = Bucket(burst=EVENTS_BURST, per_s=EVENTS_PER_S)
         self._dropped = 0
+        self._was_on = False
+        #: A subscription that is to be given back before the next one is made.
+        self._left = watched.held
         self._offset_us: int | None = None
         self._lock = threading.Lock()
         self._deadline: Deadline | None = None
@@ -146,11 +149,8 @@ class _Watch:
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        held, wait_s = self._watched.held, RETRY_S
+        wait_s = RETRY_S
         while not self._stopping.is_set():
-            if held is not None:
-                self._unsubscribe(held)
-                held = None
             began_us = self._clock.monotonic_us()
             try:
                 self._follow()
@@ -162,8 +162,11 @@ class _Watch:
                     self._say("off", error.detail)
                 is_short = self._clock.monotonic_us() - began_us < TERM_S * US_PER_S
                 wait_s = min(wait_s * 2, RETRY_MAX_S) if is_short else RETRY_S
-                if error.cause is GapCause.CAMERA_AUTH:
+                if error.cause is GapCause.CAMERA_AUTH and self._was_on:
+                    wait_s = RETRY_S  # its clock was set: what is signed seems old to it
+                elif error.cause is GapCause.CAMERA_AUTH:
                     wait_s = RETRY_MAX_S  # cameras lock an account that knocks
+                self._was_on = False
             except Exception:  # one camera's surprise ends no other camera's
                 log.exception("onvif_events_unexpected", extra={"camera": self._watched.camera})
                 self._say("off", "the camera's events could not be understood")
@@ -173,11 +176,16 @@ class _Watch:
     def _follow(self) -> None:
         """One subscription, from its making to its end."""
         reference, term_s = self._subscribe()
+        self._was_on = True
         self._say("on", "", reference)
         try:
             self._pull_on(reference, term_s)
         finally:
-            self._unsubscribe(reference)
+            if self._unsubscribe(reference):
+                self._say("off", "")
+            else:
+                self._left = reference
+                self._say("off", "", reference)
 
     def _subscribe(self) -> tuple[Reference, float]:
         with Deadline(SUBSCRIBE_S) as deadline:
@@ -194,6 +202,9 @@ class _Watch:
             if not known.events_url:
                 raise _Unsupported
             self._offset_us = known.offset_us
+            if self._left is not None:  # by its clock as it is now
+                self._unsubscribe(self._left)
+                self._left = None
             answer = self._call(poster, "create", pullpoint.create(TERM_S), known.events_url)
             told = _understood("CreatePullPointSubscription", pullpoint.subscribed, answer)
             return told.reference, min(told.term_s or TERM_S, TERM_S)
@@ -225,8 +236,8 @@ class _Watch:
         except (FaultTold, NotUnderstood):
             return None
 
-    def _unsubscribe(self, reference: Reference) -> None:
-        """Whatever comes of it: a subscription that is not given back ends with its term."""
+    def _unsubscribe(self, reference: Reference) -> bool:
+        """Whether it was given back, or is not there any more; else it ends with its term."""
         try:
             with Deadline(UNSUBSCRIBE_S) as deadline:
                 poster = self._poster(deadline, UNSUBSCRIBE_S)
@@ -235,11 +246,10 @@ class _Watch:
                     self._call(poster, "unsubscribe", body, self._url(reference), reference)
                 )
         except (CameraError, FaultTold, NotUnderstood) as error:
-            log.info(
-                "unsubscribe_failed",
-                extra={"camera": self._watched.camera, "error": type(error).__name__},
-            )
-        self._say("off", "")
+            fields = {"camera": self._watched.camera, "error": type(error).__name__}
+            log.info("unsubscribe_failed", extra=fields)
+            return False
+        return True
 
     def _take(self, found: list[Notification]) -> None:
         now_us = self._clock.utc_us()

@@ -12,6 +12,7 @@ from fractions import Fraction
 from edge.demo import encode, rtp, source, units
 from edge.demo.listener import HOST, Listener
 from edge.demo.onvif_device import OnvifDevice
+from edge.demo.onvif_events import EventDesk
 from edge.demo.plan import CameraPlan, StreamPlan
 from edge.demo.rtsp_server import Misbehaviour, RtspServer
 from edge.demo.session import Session
@@ -225,14 +226,18 @@ class DemoCamera:
         self.device.is_silent = silent
 
     def counts(self) -> dict[str, int]:
-        """Connections so far, sessions now, those that play, TEARDOWNs, pictures not sent."""
+        """Connections so far, sessions now, those that play, TEARDOWNs, pictures not sent; event
+        subscriptions now, and all there ever were."""
         sessions = self.server.sessions
+        events = EventDesk() if self.device is None else self.device.events
         return {
             "connections": self.server.connection_count,
             "sessions": len(sessions),
             "playing": sum(one.is_playing for one in sessions),
             "teardowns": self.server.teardown_count,
             "skipped": self.server.skipped_units,
+            "subscriptions": events.count(self._clock.monotonic_us()),
+            "subscriptions_made": events.made,
         }
 
     # ---- playing

@@ -36,7 +36,7 @@ def demo_plans(count: int, *, loop_seconds: int | None = None) -> tuple[CameraPl
             CameraPlan(
                 id=name if index < len(_NAMES) else f"{name}-{index // len(_NAMES) + 1}",
                 stream=StreamPlan(codec=Codec.H265 if h265 else Codec.H264),
-                password=secrets.token_urlsafe(12),
+                password=f"Aa1-{secrets.token_urlsafe(12)}",
                 loop_seconds=loop_seconds,
                 ptz=index == 0,
                 osd=name_of(name) if index < len(_NAMES) else None,

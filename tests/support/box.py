@@ -68,6 +68,7 @@ class Box:
     reserve_bytes: str = "0B"
     buffer_bytes: str = "64MiB"
     evidence: str = ""  # lines of [evidence]
+    more: str = ""  # tables before the cameras
     port: int = field(default_factory=free_port)
     console_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -103,6 +104,7 @@ class Box:
         ]
         if self.evidence:
             lines.append(f"[evidence]\n{self.evidence}")
+        lines += [self.more] if self.more else []
         for camera in self.cameras:
             lines += [
                 f'[[camera]]\nid = "{camera.id}"\nname = "摄像机 {camera.id}"\n{camera.source}',

@@ -213,65 +213,93 @@ def test_cameras_without_events_wrong_passwords_and_liars_hurt_no_other(onvif: O
         watching(onvif, work, "none", "wrong", "stranger", "liar", "gate")
 
 
-def test_a_flood_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten thousand captures: the parent hears of the burst, and how many were left out."""
-    heard: list[dict[str, object]] = []
-    events = onvif_events.Events(SystemClock(), heard.append)
-    monkeypatch.setattr(onvif_events, "PAUSE_S", 0.01)
-    with demo_site(_PLAN) as site:
-        gate = site["gate"]
-        events.watch(
-            onvif_events.Watched(
-                camera="gate", address=gate.onvif, username=USER[0], password=USER[1]
-            )
+class Inside:
+    """Watches in this process, where waits can be shortened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+        for name, value in seconds.items():
+            monkeypatch.setattr(onvif_events, name, value)
+        self.lines: list[dict[str, Any]] = []
+        self.events = onvif_events.Events(SystemClock(), self.lines.append)
+
+    def watch(self, address: str) -> None:
+        self.events.watch(
+            onvif_events.Watched(camera="gate", address=address, username=USER[0], password=USER[1])
         )
 
-        def hundred(camera: DemoCamera) -> None:
-            for _ in range(100):
-                camera.fire("face")
+    @property
+    def stands(self) -> str:
+        states = [one["watch"]["state"] for one in self.lines if "watch" in one]
+        return states[-1] if states else ""
 
-        async def flood() -> None:
-            await until(lambda: any("watch" in one for one in heard))
-            for _ in range(20):
-                gate.do(hundred)
-                await asyncio.sleep(0.05)
-            await asyncio.sleep(0.5)
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        return [one["event"] for one in self.lines if "event" in one]
 
-        asyncio.run(flood())
-        events.close()
-        told = [one for one in heard if "event" in one]
-        assert onvif_events.EVENTS_BURST <= len(told) <= onvif_events.EVENTS_BURST + 30
+
+def test_a_flood_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two thousand captures: the parent hears of the burst, and how many were left out."""
+    inside = Inside(monkeypatch, PAUSE_S=0.01)
+
+    def hundred(camera: DemoCamera) -> None:
+        for _ in range(100):
+            camera.fire("face")
+
+    with demo_site(_PLAN) as site:
+        gate = site["gate"]
+        inside.watch(gate.onvif)
+        wait_for("a subscription", lambda: inside.stands == "on")
+        for _ in range(20):
+            gate.do(hundred)
+            time.sleep(0.05)
+        time.sleep(0.5)
+        inside.events.close()
+        assert len(inside.told) >= onvif_events.EVENTS_BURST
+        assert len(inside.told) <= onvif_events.EVENTS_BURST + 30
+        assert sum(one["dropped"] for one in inside.told) > 100
         assert subscriptions(gate)[0] == 0
 
 
 def test_a_subscription_is_renewed_and_not_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onvif_events, "TERM_S", 2)
-    heard: list[dict[str, object]] = []
-    events = onvif_events.Events(SystemClock(), heard.append)
+    inside = Inside(monkeypatch, TERM_S=2)
     with demo_site(_PLAN) as site:
         gate = site["gate"]
-        watched = onvif_events.Watched(
-            camera="gate", address=gate.onvif, username=USER[0], password=USER[1]
-        )
-        events.watch(watched)
-        wait_for("a subscription", lambda: subscriptions(gate) == (1, 1))
+        inside.watch(gate.onvif)
+        wait_for("a subscription", lambda: inside.stands == "on")
         time.sleep(4.5)
         assert subscriptions(gate) == (1, 1)
-        events.close()
+        inside.events.close()
+        assert subscriptions(gate) == (0, 1)
 
 
-def test_a_camera_whose_places_are_taken_says_so(onvif: OnvifThread) -> None:
-    async def work(service: OnvifService, heard: Heard) -> None:
-        device = site["gate"]._camera.device
-        assert device is not None
+def test_a_clock_that_is_set_costs_one_subscription_that_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is signed by the old clock is refused by the new one, the giving back as well."""
+    inside = Inside(monkeypatch, RETRY_S=0.2, WAIT_S=1)
+    with demo_site(dataclasses.replace(_PLAN, clock_offset_us=-3600 * US_PER_S)) as site:
+        gate = site["gate"]
+        inside.watch(gate.onvif)
+        wait_for("a subscription", lambda: inside.stands == "on")
+        gate.do(lambda camera: camera.set_utc_us(SystemClock().utc_us()))
+        wait_for("its end", lambda: inside.stands == "off")
+        wait_for("another one", lambda: inside.stands == "on")
+        assert subscriptions(gate) == (1, 2)
+        inside.events.close()
+        assert subscriptions(gate) == (0, 2)
+
+
+def test_a_camera_whose_places_are_taken_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = Inside(monkeypatch, RETRY_S=0.2)
+
+    def fill(camera: DemoCamera) -> None:
+        assert camera.device is not None
         for _ in range(SUBSCRIPTIONS_MAX):
-            site["gate"].do(
-                lambda _: device.events.create(9 * US_PER_S, SystemClock().monotonic_us(), 0)
-            )
-        await service.watch("gate", site["gate"].onvif, *USER)
-        await until(lambda: heard.stands("gate") == "off")
-        await until(lambda: heard.stands("gate") == "on", 30)  # their terms end
+            camera.device.events.create(2 * US_PER_S, camera.monotonic_us(), 0)
 
     with demo_site(_PLAN) as site:
-        watching(onvif, work)
-        assert is_given_back(site["gate"])
+        site["gate"].do(fill)
+        inside.watch(site["gate"].onvif)
+        wait_for("a refusal", lambda: inside.stands == "off")
+        wait_for("a place", lambda: inside.stands == "on")
+        inside.events.close()
