@@ -455,6 +455,16 @@ class Metrics(_Table):
     bind: Bind = Address(host="127.0.0.1", port=9580)
 
 
+class Diagnose(_Table):
+    """How the cameras' pictures are judged."""
+
+    enabled: bool = True
+    #: Each camera is looked at so often.
+    interval_seconds: Annotated[int, Field(ge=1, le=86400)] = 300
+    #: Cameras where nobody leaves a light on at night: a dark picture is no fault there.
+    dark_rooms: Annotated[tuple[Identifier, ...], List] = ()
+
+
 class Alarms(_Table):
     """Who is told of alarms, beside the platforms."""
 
@@ -506,6 +516,7 @@ class Settings(_Table):
     evidence: Evidence = Evidence()
     alarms: Alarms = Alarms()
     care: Care = Care()
+    diagnose: Diagnose = Diagnose()
     camera: Annotated[tuple[Camera, ...], List] = ()
     platform: Annotated[tuple[Platform, ...], List] = ()
     console: Console = Console()

@@ -152,7 +152,7 @@ def setup(
 
 
 @main.command()
-@click.argument("services", nargs=-1, type=click.Choice(["edge", "uplink", "console"]))
+@click.argument("services", nargs=-1, type=click.Choice(["edge", "uplink", "console", "diagnose"]))
 @config_option
 @json_option
 @_report_errors
@@ -166,7 +166,7 @@ def run(services: tuple[str, ...], config_path: Path, as_json: bool) -> None:
         run_edge(config_path)
         return
     load(config_path)  # its faults once, not from each service
-    code = run_services(services or ("edge", "uplink", "console"), config_path)
+    code = run_services(services or ("edge", "uplink", "console", "diagnose"), config_path)
     if code:
         sys.exit(code)
 
@@ -509,6 +509,40 @@ def self_check(day_text: str | None, keep: bool, config_path: Path, as_json: boo
     else:
         click.echo(checks.render(document))
     if not document["passed"]:
+        sys.exit(EXIT_FINDING)
+
+
+@main.command()
+@click.argument("camera")
+@click.option(
+    "--at", "at_text", help="ISO 8601; local time without offset; else the newest footage"
+)
+@click.option("--relearn", is_flag=True, help="学习新场景 learn the normal picture anew")
+@config_option
+@json_option
+@_report_errors
+def diagnose(
+    camera: str, at_text: str | None, relearn: bool, config_path: Path, as_json: bool
+) -> None:
+    """图像诊断 Look at a camera's picture once, as the diagnose service does."""
+    from edge.diagnose_command import diagnose_document, forget, render_diagnosis
+
+    settings = load(config_path)
+    if relearn:
+        is_done = forget(settings, camera)
+        if as_json:
+            _print_json({"camera": camera, "forgotten": is_done})
+        else:
+            click.echo(
+                "将重新学习 will be learnt anew" if is_done else "尚未学习 nothing learnt yet"
+            )
+        return
+    document = diagnose_document(settings, camera, at_text)
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo(render_diagnosis(document))
+    if document["outcome"] in ("abnormal", "failed"):
         sys.exit(EXIT_FINDING)
 
 

@@ -46,6 +46,7 @@ from edge.cameras import Cameras
 from edge.care.moving import Mover
 from edge.care.service import Care
 from edge.care.store import KnownCameras
+from edge.diagnosis import Diagnosis
 from edge.holds import HoldDesk, figures
 from edge.host_time import ConfirmationRefused, HostTime
 from edge.kpis import METRICS_DAYS, camera_kpis, known
@@ -140,6 +141,7 @@ class _Edge:
             registry=self._metrics.registry,
             clock=self._clock,
         )
+        self._diagnosis = Diagnosis(lambda: self._settings, self._metrics.registry, self._clock)
         self._cameras: Cameras | None = None
         self._sweeping: Sweeping | None = None
         self._proof: Proof | None = None
@@ -282,6 +284,7 @@ class _Edge:
                 self._clock,
                 self._time,
                 self.alarms.documents,
+                self._diagnosis.defects,
             )
             await asyncio.to_thread(self.alarms.start)  # before anybody asks what stands
             stack.callback(self.alarms.stop)
@@ -513,6 +516,7 @@ class _Edge:
         """What the box's other services find wrong, and what is left of the state folder's disk."""
         settings = self._settings
         self.alarms.tell("state folder", await asyncio.to_thread(free_of, settings))
+        self.alarms.tell("diagnose", await asyncio.to_thread(self._diagnosis.look))
         self.alarms.tell("neighbours", await asyncio.to_thread(faults_of_neighbours, settings))
 
     async def _check_nightly(self) -> None:

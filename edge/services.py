@@ -23,6 +23,7 @@ MODULES = {
     "edge": ("edge.cli", "run", "edge"),
     "uplink": ("uplink",),
     "console": ("edge.console",),
+    "diagnose": ("edge.diagnose",),
 }
 #: A service that ended sooner after its first start has not come up.
 COMING_UP_S = 5.0

@@ -65,11 +65,13 @@ class View:
         clock: Clock,
         time: HostTime,
         alarms: Callable[[], list[dict[str, Any]]] = list,
+        defects: Callable[[str], list[str]] = lambda camera: [],
     ) -> None:
         self.settings = settings
         self._alarms = alarms
         #: What care says of a camera; None where it is not cared for.
         self.care: Callable[[str], dict[str, Any] | None] = lambda _: None
+        self._defects = defects
         self._time = time
         self.survey = Survey()
         self._cameras = cameras
@@ -243,6 +245,7 @@ class View:
             presence = "OFF" if recorder.gap_cause in _ABSENT_CAUSES else "VLOST"
         return {
             "presence": presence,
+            "defects": self._defects(camera.id),
             "recording": _is_recording(camera, now_us),
             "cause": "" if recorder.gap_cause is None else recorder.gap_cause.value,
             "codec": "" if media is None else media.video.codec.value,

@@ -58,6 +58,7 @@ class Action(StrEnum):
     HOLD_RELEASE = "hold_release"  # the first of two persons asked, or it was released
     HOLD_EXPIRED = "hold_expired"
     SELF_CHECK = "self_check"
+    DIAGNOSIS = "diagnosis"  # pictures looked at by the diagnosis, or a camera learnt anew
     ALARM = "alarm"  # something is wrong (begun), and is not any more (done)
     CAMERA_SET = "camera_set"  # clock, encoder or text of a camera were set
     CAMERA_CHANGED = "camera_changed"  # another device, firmware, or profiles

@@ -157,6 +157,32 @@ class Store:
 
         return self._index.read(query)
 
+    def sealed_before(self, camera: str, until_us: int, count: int) -> list[Segment]:
+        """The newest sealed segments that start at ``until_us`` at the latest, the newest first."""
+        found = self._index.read(
+            lambda connection: rows.segments_before(connection, camera, until_us, count + 2)
+        )
+        return [one for one in found if one.state is SegmentState.SEALED][:count]
+
+    def excerpt(self, segment: Segment, entry: FragmentEntry) -> bytes | None:
+        """The head of a segment's file and one of its fragments, unchanged: what a decoder plays
+        as a file of its own. None if the file is gone or shorter than its row says.
+
+        Raises:
+            FootageUnavailable: the volume is not mounted, or its disk does not give it.
+        """
+        file = self._open(segment)
+        if file is None:
+            return None
+        head_bytes = segment.fragments[0].offset
+        try:
+            data = os.pread(file, head_bytes, 0) + os.pread(file, entry.size_bytes, entry.offset)
+        except OSError as error:
+            raise _unavailable(segment.volume, str(error.strerror)) from error
+        finally:
+            os.close(file)
+        return data if len(data) == head_bytes + entry.size_bytes else None
+
     def faults(self, segment: Segment) -> list[str]:
         """Everything on which a sealed segment's file and its row do not agree; reads all of it,
         and leaves none of it in the page cache.

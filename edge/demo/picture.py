@@ -36,12 +36,20 @@ class Bars:
 class Painter:
     """Paints the pictures of one camera; keeps the still background between pictures.
 
-    With grain, the middle half is noisy as at night: an encoder fills the bit rate it is given.
+    A lost one shows nothing but blue. With grain, the middle half is noisy as at night: an encoder
+    fills the bit rate it is given.
     Width and height must be even, the width at least 96 and the height at least 64, in pixels.
     """
 
     def __init__(
-        self, *, name: str, width: int, height: int, hue: int, has_grain: bool = False
+        self,
+        *,
+        name: str,
+        width: int,
+        height: int,
+        hue: int,
+        has_grain: bool = False,
+        is_lost: bool = False,
     ) -> None:
         if width % 2 or height % 2 or width < 96 or height < 64:
             raise ValueError(f"a picture of {width}x{height} cannot be painted")
@@ -50,11 +58,16 @@ class Painter:
         self._height = height
         self._background = _background(width, height, hue)
         self._grain = _grain(width, height) if has_grain else None
+        self._is_lost = is_lost
+        if is_lost:
+            self._background = _blue(width, height)
         self._clock_scale = max(1, width // (font.ADVANCE * 30))
 
     def paint(self, frame_number: int, utc_us: int) -> Plane:
         """The picture of one instant; ``utc_us`` is what its clock shows (microseconds)."""
         picture = self._background.copy()
+        if self._is_lost:
+            return picture
         luma = picture[: self._height]
         self._walkers(luma, frame_number)
         if self._grain is not None:
@@ -103,6 +116,13 @@ def _background(width: int, height: int, hue: int) -> Plane:
     chroma = picture[height:].reshape(2, height // 2, width // 2)
     chroma[0] = 128 + hue * 37 % 32 - 16
     chroma[1] = 128 + hue * 61 % 32 - 16
+    return picture
+
+
+def _blue(width: int, height: int) -> Plane:
+    picture = np.full((height * 3 // 2, width), 41, dtype=np.uint8)
+    chroma = picture[height:].reshape(2, height // 2, width // 2)
+    chroma[0], chroma[1] = 240, 110  # ITU-R BT.601
     return picture
 
 

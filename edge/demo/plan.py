@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from retention.model import US_PER_S, Codec
 
@@ -17,6 +18,8 @@ class StreamPlan:
     fps: int = 10
     gop_frames: int = 10
     b_frames: int = 0
+    #: What it shows: the scene, or the blue of a lost signal.
+    shows: Literal["scene", "blue"] = "scene"
     #: Bits per second, reached by a noisy picture; None = constant quality, about 150 kbit/s.
     bit_rate: int | None = None
     audio: Codec | None = None

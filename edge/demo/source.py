@@ -159,6 +159,7 @@ def painter_of(plan: StreamPlan, label: str, hue: int) -> Painter:
         height=plan.height,
         hue=hue,
         has_grain=plan.bit_rate is not None,
+        is_lost=plan.shows == "blue",
     )
 
 

@@ -38,7 +38,7 @@ def test_all_services_and_their_platform(tmp_path: Path) -> None:
         try:
             peer.wait_registered()
             children = psutil.Process(run.pid).children()
-            assert len(children) == 3
+            assert len(children) == 4
 
             def told() -> str:
                 status = subprocess.run(

@@ -1,0 +1,44 @@
+"""Where the ``diagnose`` service tells ``edge`` what it found. Shell.
+
+``<state_dir>/diagnose/report.json``, of :mod:`edge.diagnose.report`; only ``diagnose`` writes it,
+mode 0640, replaced whole.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edge.diagnose.report import Report, dump, parse
+
+FOLDER = "diagnose"
+NAME = "report.json"
+FILE_BYTES_MAX = 1 << 20
+FILE_MODE = 0o640
+
+
+def write_report(state_dir: Path, report: Report) -> None:
+    """Raises :class:`OSError`."""
+    write_whole(state_dir / FOLDER / NAME, dump(report))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """A small file of the service's own, replaced whole; of no great use after a power cut, so it
+    is not synced. Raises :class:`OSError`."""
+    path.parent.mkdir(mode=0o750, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+    with os.fdopen(file, "wb") as stream:
+        stream.write(content)
+    os.rename(fresh, path)
+
+
+def read_report(state_dir: Path) -> Report | None:
+    """None where there is none that can be read."""
+    try:
+        file = os.open(state_dir / FOLDER / NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with os.fdopen(file, "rb") as stream:
+            content = stream.read(FILE_BYTES_MAX + 1)
+    except OSError:
+        return None
+    return parse(content) if len(content) <= FILE_BYTES_MAX else None

@@ -1,0 +1,85 @@
+"""Staged looks through the real path: our writer's segments, the child that decodes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.diagnose.defects import Defect
+from edge.diagnose.inspector import Inspector
+from edge.diagnose.measures import Measures
+from retention.model import US_PER_S
+from tests.edge.diagnose import staging
+from tests.edge.diagnose.staging import RATE, Encoded, Frames
+from tests.edge.diagnose.store import APART_S, Footage, clip
+
+#: Defects that are staged before the sensor adds its grain.
+_OPTICAL = frozenset(
+    {Defect.TOO_DARK, Defect.TOO_BRIGHT, Defect.LOW_CONTRAST, Defect.COVERED}
+    | {Defect.BLURRED, Defect.COLOUR_CAST, Defect.MOVED, Defect.SHAKING}
+)
+_STANDING = frozenset({Defect.FROZEN, Defect.LOST})
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the camera shows in one minute."""
+
+    defect: Defect | None = None
+    strength: float = 0.5
+    at: int = 0  # of the clip's pictures
+    is_night: bool = False
+
+
+def minute(frames: Frames, stage: Stage, seed: int) -> tuple[Encoded, Encoded]:
+    """The first and the last group of pictures of a minute, ten pictures each."""
+    chance = np.random.default_rng(seed)
+    count = 11
+    first = frames[(stage.at + 20) % 40 : (stage.at + 20) % 40 + 1]
+    shown = np.concatenate([first, frames[stage.at : stage.at + count]])
+    if stage.is_night:
+        shown = staging.infrared(shown, chance)
+    seconds = [0.0, *(APART_S + n / RATE for n in range(count))]
+    stages = staging.STAGES
+    if stage.defect in _STANDING:
+        shown = staging.with_clock(staging.sensor_grain(shown, chance), seconds)
+        shown = stages[stage.defect](shown, stage.strength, chance)
+    elif stage.defect in _OPTICAL:
+        shown = staging.sensor_grain(stages[stage.defect](shown, stage.strength, chance), chance)
+        shown = staging.with_clock(shown, seconds)
+    else:
+        shown = staging.sensor_grain(shown, chance)
+        if stage.defect is not None:
+            shown = stages[stage.defect](shown, stage.strength, chance)
+        shown = staging.with_clock(shown, seconds)
+    both = staging.encode(shown, RATE, crf=26, key=1)
+    return both.cut(0, 1), both.cut(1, len(shown))
+
+
+def record(footage: Footage, *stages: Stage) -> None:
+    """A minute for each; of a frozen picture two that are the same, of which the second counts."""
+    frames = clip()
+    minutes = []
+    for n, stage in enumerate(stages):
+        shown = minute(frames, stage, footage.minutes + n)
+        if stage.defect is Defect.FROZEN:
+            minutes.append(shown)
+        footage.marks.append(footage.minutes + len(minutes))
+        minutes.append(shown)
+    footage.add(*minutes)
+
+
+def measures_of(footage: Footage) -> list[Measures]:
+    """What the child measures of each stage's minute."""
+    inspector = Inspector(footage.site.index_path, footage.site.volumes)
+    try:
+        found = []
+        for number in footage.marks:
+            until_us = footage.start_us + (number * 60 + 59) * US_PER_S
+            looked = inspector.look(footage.camera, until_us, 0)
+            assert looked.measures is not None, looked
+            found.append(looked.measures)
+        return found
+    finally:
+        inspector.close()
