@@ -203,7 +203,8 @@ class UdpSink:
         except (TimeoutError, OSError):
             self.lost_packets += 1
         finally:
-            loop.remove_writer(self._rtp.fileno())
+            if self._rtp.fileno() >= 0:  # else close() has seen to it
+                loop.remove_writer(self._rtp.fileno())
 
     def _refused(self) -> None:
         """The kernel tells of an earlier packet that nobody was there for."""
@@ -228,6 +229,9 @@ class UdpSink:
         await asyncio.sleep(0.2)
 
     def close(self) -> None:
+        # The loop must forget a descriptor before it is closed: the next call may get its number.
+        if self._rtp.fileno() >= 0:
+            asyncio.get_running_loop().remove_writer(self._rtp.fileno())
         self._rtp.close()
         self._rtcp.close()
 
@@ -246,6 +250,7 @@ class TcpSink:
         #: Live: what waits for a peer that does not keep up, and since when it is as much.
         self._stuck: tuple[int, float] | None = None
         self._listener: socket.socket | None = None
+        self._is_accepting = False
         if offer.transport is Transport.TCP_PASSIVE:
             self._listener = local.bound(socket.SOCK_STREAM, port)
             self._listener.listen(4)
@@ -281,6 +286,7 @@ class TcpSink:
     async def _accept(self) -> socket.socket:
         loop = asyncio.get_running_loop()
         assert self._listener is not None
+        self._is_accepting = True
         try:
             async with asyncio.timeout(ACCEPT_TIMEOUT_S):
                 while True:
@@ -359,7 +365,9 @@ class TcpSink:
             await asyncio.sleep(ACKNOWLEDGED_S)
 
     def close(self) -> None:
-        if self._listener is not None:
+        # A listener that is waited at is closed where that is cancelled: the loop must forget a
+        # descriptor before it is closed, for the next call may get its number.
+        if self._listener is not None and not self._is_accepting:
             self._listener.close()
         if self._reading is not None:
             self._reading.cancel()

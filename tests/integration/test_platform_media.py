@@ -210,6 +210,8 @@ def test_seek_speed_pause_and_reverse(site: MediaSite) -> None:
         (GATE, ("m=video", "x=video"), 400),
         (GATE, ("RTP/AVP 96 97 98", "RTP/AVP 98"), 488),
         (GATE, ("s=Play", "s=Talk"), 488),
+        (GATE, ("m=video", "m=audio"), 488),  # a broadcast that nobody agreed to
+        ("34020000001370000001", ("m=video", "m=audio"), 488),  # to a loudspeaker
         (GATE, ("s=Play", "s=Playback"), 400),
         (GATE, ("s=Play", "s=Playback\r\nt=1000000000 1000000600"), 404),
     ],

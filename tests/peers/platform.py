@@ -79,18 +79,31 @@ class PlatformPeer:
     def start(self) -> PlatformPeer:
         self._is_stopping = False
         self._selector = selectors.DefaultSelector()
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind((self.host, self.port))
+        self._udp, self._tcp = self._bound()
         self.port = self._udp.getsockname()[1]
-        self._tcp = socket.socket()
-        self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._tcp.bind((self.host, self.port))
         self._tcp.listen()
         self._selector.register(self._udp, selectors.EVENT_READ)
         self._selector.register(self._tcp, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, name="platform", daemon=True)
         self._thread.start()
         return self
+
+    def _bound(self) -> tuple[socket.socket, socket.socket]:
+        """One number for both; where any will do, one that both can have."""
+        while True:
+            udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            tcp = socket.socket()
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                udp.bind((self.host, self.port))
+                tcp.bind((self.host, udp.getsockname()[1]))
+            except OSError:
+                udp.close()
+                tcp.close()
+                if self.port:
+                    raise
+            else:
+                return udp, tcp
 
     def stop(self) -> None:
         """As if its process had ended: sockets closed, everything forgotten."""

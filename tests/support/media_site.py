@@ -85,6 +85,7 @@ def media_site(
     recorded_s: float = 12,
     wrapper: Sequence[str] = (),
     host: str = "127.0.0.1",
+    storage: str = "",
     **settings: Any,
 ) -> Iterator[MediaSite]:
     """Records ``cameras`` (names, with the TOML of where they are) until ``recorded_s`` are there;
@@ -93,6 +94,7 @@ def media_site(
     Args:
         wrapper: under which the services run.
         host: the platform's.
+        storage: further lines of ``[storage]``.
         settings: of the platform.
     """
     codes = {name: CODE.format(place) for place, name in enumerate(cameras, 1)}
@@ -104,7 +106,7 @@ def media_site(
     with PlatformPeer(host=host) as peer:
         platform = BoxPlatform(server=f"{host}:{peer.port}", **settings)
         box = UplinkBox(folder=folder, platforms=[platform], more="".join(tables), wrapper=wrapper)
-        box.storage = "segment_seconds = 3\ndurability_seconds = 1\n"
+        box.storage = f"segment_seconds = 3\ndurability_seconds = 1\n{storage}"
         box.write_config()
         begun_us = time.time_ns() // 1000
         with (folder / "edge.log").open("wb") as log:

@@ -66,6 +66,15 @@ def test_it_is_registered_and_says_so(box: UplinkBox, peer: PlatformPeer) -> Non
     assert box.health() == {"healthy": True, "reasons": {}}
 
 
+def test_it_gives_way_by_itself(box: UplinkBox) -> None:
+    """Every thread, whoever started the service: CPU, and the disks."""
+    process = box.service()
+    for thread in process.threads():
+        assert os.getpriority(os.PRIO_PROCESS, thread.id) >= 5
+        told = subprocess.run(["ionice", "-p", str(thread.id)], capture_output=True, text=True)
+        assert told.stdout.strip() == "best-effort: prio 7"
+
+
 def test_a_query_is_answered_and_on_record(box: UplinkBox, peer: PlatformPeer) -> None:
     answer = peer.ask(peer.request("MESSAGE", fields=MANSCDP, body=query("DeviceInfo", sn=4711)))
     assert (answer.status, answer.body) == (200, b"")

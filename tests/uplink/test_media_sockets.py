@@ -1,0 +1,80 @@
+"""Sockets that media leave by, where calls end and begin at the same moment."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+
+from tests.support.box import free_port
+from uplink.media_sockets import Local, TcpSink, UdpSink, open_sink
+from uplink.sdp import parse_offer
+
+LOCAL = Local(host="127.0.0.1", interface="")
+
+
+def sink(kind: str, port: int, *, live: bool = True) -> TcpSink | UdpSink:
+    transport = {"in": "TCP/RTP/AVP 96\r\na=setup:active", "udp": "RTP/AVP 96"}[kind]
+    text = (
+        "v=0\r\no=1 0 0 IN IP4 127.0.0.1\r\ns=Play\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+        f"m=video 9 {transport}\r\na=rtpmap:96 PS/90000\r\ny=0200000001\r\n"
+    )
+    return open_sink(parse_offer(text.encode()), LOCAL, port, bits_per_second=1e9, live=live)
+
+
+def test_a_call_that_ends_does_not_deafen_the_one_that_gets_its_descriptor() -> None:
+    """A listener that is closed while it is waited at may leave its number to the next one."""
+
+    async def scenario() -> None:
+        for _ in range(5):
+            ports = free_port(), free_port()
+            first = sink("in", ports[0])
+            waiting = asyncio.ensure_future(first.open())
+            now = asyncio.Event()
+            found: list[TcpSink | UdpSink] = []
+
+            async def open_next(now: asyncio.Event, found: list[TcpSink | UdpSink]) -> None:
+                await now.wait()
+                await found[0].open()
+
+            opening = asyncio.ensure_future(open_next(now, found))
+            await asyncio.sleep(0.001)
+            now.set()  # the next call begins before the loop has heard of the first one's end
+            waiting.cancel()
+            first.close()
+            found.append(sink("in", ports[1]))
+            with suppress(asyncio.CancelledError):
+                await waiting
+            with socket.create_connection(("127.0.0.1", ports[1]), timeout=2):
+                async with asyncio.timeout(2):
+                    await opening
+            found[0].close()
+
+    asyncio.run(scenario())
+
+
+def test_a_call_over_udp_may_end_while_its_socket_takes_nothing() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        problems: list[dict[str, object]] = []
+        loop.set_exception_handler(lambda _, context: problems.append(context))
+        for _ in range(5):
+            one = sink("udp", free_port() & ~1)
+            assert isinstance(one, UdpSink)
+            sending = asyncio.ensure_future(one._when_writable(b"x" * 20))
+            await asyncio.sleep(0)
+            sending.cancel()
+            one.close()
+            other = socket.socketpair()
+            for end in other:
+                end.setblocking(False)
+            loop.add_writer(other[0].fileno(), lambda: None)
+            with suppress(asyncio.CancelledError):
+                await sending
+            loop.remove_writer(other[0].fileno())
+            for end in other:
+                end.close()
+        await asyncio.sleep(0)
+        assert problems == []
+
+    asyncio.run(scenario())
