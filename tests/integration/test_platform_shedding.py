@@ -34,9 +34,14 @@ def test_calls_step_back_before_a_hanging_disk_costs_a_picture(tmp_path: Path) -
     stream = StreamPlan(width=480, height=270, fps=20, gop_frames=20, bit_rate=2_000_000)
     plan = CameraPlan(id="gate", stream=stream, loop_seconds=4, stamp=True)
     with (
-        ext4(tmp_path / "volume", 192) as disk,
+        ext4(tmp_path / "disk", 192) as disk,
         demo_process(plan) as demo,
-        media_site(tmp_path, {"gate": f'rtsp = "{demo["gate"].rtsp}"'}, storage=BUFFER) as site,
+        media_site(
+            tmp_path,
+            {"gate": f'rtsp = "{demo["gate"].rtsp}"'},
+            storage=BUFFER,
+            volumes=[disk.root],
+        ) as site,
         Receiver("udp").start() as first,
         Receiver("tcp").start() as second,
     ):

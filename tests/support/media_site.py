@@ -35,7 +35,9 @@ class MediaSite:
     codes: Mapping[str, str]
 
     def store(self) -> Store:
-        return Store(self.box.folder / "state" / "index.db", [self.box.folder / "volume"])
+        return Store(
+            self.box.folder / "state" / "index.db", self.box.volumes or [self.box.folder / "volume"]
+        )
 
     def recorded_s(self, cameras: Sequence[str]) -> float:
         """How much there is of the camera with the least."""
@@ -86,6 +88,7 @@ def media_site(
     wrapper: Sequence[str] = (),
     host: str = "127.0.0.1",
     storage: str = "",
+    volumes: Sequence[Path] = (),
     **settings: Any,
 ) -> Iterator[MediaSite]:
     """Records ``cameras`` (names, with the TOML of where they are) until ``recorded_s`` are there;
@@ -95,6 +98,7 @@ def media_site(
         wrapper: under which the services run.
         host: the platform's.
         storage: further lines of ``[storage]``.
+        volumes: none: one below ``folder``.
         settings: of the platform.
     """
     codes = {name: CODE.format(place) for place, name in enumerate(cameras, 1)}
@@ -105,7 +109,13 @@ def media_site(
     settings.setdefault("extra", 'media_ports = "31000-31099"\nmedia_sessions = 6\n')
     with PlatformPeer(host=host) as peer:
         platform = BoxPlatform(server=f"{host}:{peer.port}", **settings)
-        box = UplinkBox(folder=folder, platforms=[platform], more="".join(tables), wrapper=wrapper)
+        box = UplinkBox(
+            folder=folder,
+            platforms=[platform],
+            more="".join(tables),
+            wrapper=wrapper,
+            volumes=volumes,
+        )
         box.storage = f"segment_seconds = 3\ndurability_seconds = 1\n{storage}"
         box.write_config()
         begun_us = time.time_ns() // 1000
