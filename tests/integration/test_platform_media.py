@@ -161,7 +161,8 @@ def test_download_is_quicker_and_tells_its_size_and_end(site: MediaSite) -> None
     size_bytes = sum(len(pack) for _, _, pack in packs)
     assert abs(int(made.attribute("filesize")) - size_bytes) < 0.3 * size_bytes
     assert packs[-1][0] - packs[0][0] < 3.0
-    assert (packs[-1][1] - packs[0][1]) % 2**32 == (len(got) - 1) * PICTURE  # recorded time
+    recorded_us = whole[-1].unit.pts_us - whole[0].unit.pts_us  # slewed, where the host was late
+    assert abs((packs[-1][1] - packs[0][1]) % 2**32 - recorded_us * 9 // 100) <= 1
 
 
 def test_seek_speed_pause_and_reverse(site: MediaSite) -> None:
