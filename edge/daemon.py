@@ -47,6 +47,7 @@ from edge.care.moving import Mover
 from edge.care.service import Care
 from edge.care.store import KnownCameras
 from edge.diagnosis import Diagnosis
+from edge.exporting import ExportJobs
 from edge.holds import HoldDesk, figures
 from edge.host_time import ConfirmationRefused, HostTime
 from edge.kpis import METRICS_DAYS, camera_kpis, known
@@ -323,6 +324,8 @@ class _Edge:
                 clock=self._clock,
                 settings=lambda: self._settings,
             )
+            exports = ExportJobs(self._config_path, lambda: self._settings)
+            stack.callback(exports.close)
             commands: dict[str, control.Command] = {
                 "ping": _ping,
                 "status": self._status,
@@ -330,6 +333,7 @@ class _Edge:
                 "confirm_time": self._confirm_time,
                 "checkpoint": proof.checkpoint,
                 "exported": proof.exported,
+                **exports.commands(),
                 "hold_add": lambda arguments: self._hold(desk.add, arguments),
                 "hold_release": lambda arguments: self._hold(desk.release, arguments),
                 "reload": self._ask_reload,

@@ -7,6 +7,8 @@ Shell. An export is on record in the audit log before its first byte is written;
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -37,10 +39,28 @@ CHECKPOINT_TIMEOUT_S = 60.0
 REASON_CHARACTERS_MAX = 500
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Who asked for an export at the console, who let him, and what is told of its progress."""
+
+    actor: str
+    approved_by: str
+    progress: Callable[[int, int], None]  # bytes written, of how many
+
+
 def export_camera(
-    settings: Settings, camera: str, from_text: str, to_text: str, folder: Path, reason: str
+    settings: Settings,
+    camera: str,
+    from_text: str,
+    to_text: str,
+    folder: Path,
+    reason: str,
+    desk: Desk | None = None,
 ) -> Exported:
     """Hand out a camera's footage of a range.
+
+    Args:
+        desk: for an export of the console's; else it is this user's own.
 
     Raises:
         UnknownCamera, BadInstant, ExportFailed: what was asked cannot be.
@@ -64,27 +84,45 @@ def export_camera(
         from_us=from_us,
         to_us=to_us,
         reason=reason,
-        actor=os_actor(),
+        actor=os_actor() if desk is None else desk.actor,
         site=settings.site.name,
         tool=f"xueliang-edge {metadata.version('xueliang-edge')}",
     )
     volumes = settings.storage.volumes
     now_us = SystemClock().utc_us()
     plan = plan_export(index_path(settings), volumes, order, key_id(key.public_key()), now_us)
+    approved: dict[str, str] = {}
+    if desk is not None and desk.approved_by:
+        approved = {"approved_by": desk.approved_by}
+        notes = [*notes, f"approved by {desk.approved_by}"]
+
+    def progress(size_bytes: int) -> None:
+        if desk is not None:
+            desk.progress(size_bytes, plan.size_bytes)
+
     try:
         with on_record(
             settings,
             Action.EXPORT,
             camera,
+            order.actor,
             from_us=from_us,
             to_us=to_us,
             reason=reason,
             folder=str(folder.absolute()),
             bytes=plan.size_bytes,
+            **approved,
         ) as deed:
             record = {"service": "cli", "seq": deed.head.seq, "hash": deed.head.hash}
             result = write_export(
-                plan, volumes, folder, key, now_us=now_us, record=record, notes=notes
+                plan,
+                volumes,
+                folder,
+                key,
+                now_us=now_us,
+                record=record,
+                notes=notes,
+                progress=progress,
             )
             deed.told.update(
                 manifest_sha256=result.manifest_sha256,

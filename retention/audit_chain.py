@@ -73,13 +73,23 @@ class Action(StrEnum):
     ACCOUNT_CHANGED = "account_changed"  # made, disabled, other password or role
     TOKEN_CHANGED = "token_changed"  # made or revoked  # noqa: S105
     FOOTAGE_ACCESS = "footage_access"  # a person is let see pictures, for the reason he stated
+    EXPORT_DESK = "export_desk"  # an export asked for, decided on, taken away, or its copy deleted
+    GUARDIAN_REQUEST = "guardian_request"  # a guardian's request: entered, decided on, closed
     LOG_MENDED = "log_mended"  # a line torn by a power cut was taken off the end
     LOG_PRUNED = "log_pruned"  # old parts were removed
     RECORDS_LOST = "records_lost"  # the disk did not take them
 
 
 #: Records of footage or personal data given to somebody: kept three years (PIPL art. 56).
-PROVISIONS = frozenset({Action.EXPORT, Action.PLATFORM_CALL, Action.FOOTAGE_ACCESS})
+PROVISIONS = frozenset(
+    {
+        Action.EXPORT,
+        Action.PLATFORM_CALL,
+        Action.FOOTAGE_ACCESS,
+        Action.EXPORT_DESK,
+        Action.GUARDIAN_REQUEST,
+    }
+)
 
 
 class Outcome(StrEnum):

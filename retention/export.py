@@ -18,7 +18,7 @@ import os
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -158,12 +158,14 @@ def write_export(
     now_us: int,
     record: dict[str, Any],
     notes: Sequence[str] = (),
+    progress: Callable[[int], None] = lambda _bytes: None,
 ) -> Exported:
     """Write the folder; it is there whole, or not at all.
 
     Args:
         record: where the access record stands in the audit log.
         notes: for who reads the manifest.
+        progress: told how many bytes are written, after each fragment.
 
     Raises:
         ExportFailed: the folder is there already, the disk is full, or a volume is not there. A
@@ -180,7 +182,8 @@ def write_export(
         _require_room(folder.parent, plan.size_bytes)
         beside.mkdir(mode=0o700)
         with _locked(beside):
-            result = _Writer(plan, _roots(volumes), beside, key).write(now_us, record, notes)
+            writer = _Writer(plan, _roots(volumes), beside, key, progress)
+            result = writer.write(now_us, record, notes)
             os.rename(beside, folder)
         _sync_folder(folder.parent)
     except OSError as error:
@@ -336,8 +339,14 @@ def _other_keys(
 
 class _Writer:
     def __init__(
-        self, plan: Plan, roots: dict[str, Path], folder: Path, key: Ed25519PrivateKey
+        self,
+        plan: Plan,
+        roots: dict[str, Path],
+        folder: Path,
+        key: Ed25519PrivateKey,
+        progress: Callable[[int], None],
     ) -> None:
+        self._progress = progress
         self._plan = plan
         self._roots = roots
         self._folder = folder
@@ -425,6 +434,7 @@ class _Writer:
                 sha256.update(piece)
                 size_bytes += len(piece)
                 count += 1
+                self._progress(self._result.size_bytes + size_bytes)
         except SegmentCorrupt as error:
             self._damaged(segment, f"from byte {chosen[count].offset} on, {error}")
         finally:

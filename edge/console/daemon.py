@@ -154,6 +154,7 @@ class _Console:
     async def _serve(self, server: _Server, listener: socket.socket) -> None:
         async with asyncio.TaskGroup() as jobs:
             serving = jobs.create_task(server.serve([listener]))
+            desk = jobs.create_task(self._parts.exports.run())
             log.info("console_started", extra={"bind": str(self._settings.console.bind)})
             progress = Progress(PROGRESS_US, self._clock.monotonic_us())
             self._manager.ready()
@@ -172,6 +173,7 @@ class _Console:
                     self._reloading.clear()
                     await self._reload()
             self._manager.stopping()
+            desk.cancel()
             server.should_exit = True
 
     async def _tell_progress(self, progress: Progress) -> None:

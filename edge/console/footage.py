@@ -19,7 +19,6 @@ from config.errors import Retry, XueliangError
 from edge.console.playlist import Playlist, playlist
 from retention.clock import Clock
 from retention.model import FragmentEntry, MediaFormat, Segment, SegmentHeader
-from retention.mp4.boxes import SegmentCorrupt
 from retention.mp4.browser import audio_fragment, audio_head, without_audio
 from retention.mp4.scan import scan
 from retention.read import Store
@@ -249,6 +248,3 @@ def _not_granted(window: Window) -> NotGranted:
         f"this footage of {window.camera} is outside of what was granted",
         hint="state a reason for the range",
     )
-
-
-__all__ = ["Footage", "FootageGone", "NotGranted", "ReadersBusy", "SegmentCorrupt", "Window"]

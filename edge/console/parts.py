@@ -14,11 +14,13 @@ from config.instants import zone_named
 from config.schema import Settings
 from edge import control
 from edge.console.accounts import Accounts
+from edge.console.export_desk import ExportDesk
 from edge.console.footage import Footage
 from edge.console.grants import Grants
 from edge.console.lights import Seen
 from edge.console.lockout import FREE_FAILURES, Lockout
 from edge.console.metrics import ConsoleMetrics
+from edge.console.request_desk import RequestDesk
 from edge.console.sessions import Sessions
 from edge.console.tokens import Tokens
 from edge.neighbours import told_by
@@ -121,10 +123,14 @@ class Parts:
     _covering: asyncio.Lock = field(default_factory=asyncio.Lock)
     footage: Footage = field(init=False)
     viewers: int = 0  # of live pictures
+    exports: ExportDesk = field(init=False)
+    requests: RequestDesk = field(init=False)
 
     def __post_init__(self) -> None:
         storage = self.settings.storage
         self.footage = Footage(index_path(self.settings), storage.volumes, self.clock)
+        self.exports = ExportDesk(self.state_dir, lambda: self.settings, self.audit, self.clock)
+        self.requests = RequestDesk(self.state_dir, self.audit, self.clock)
 
     @property
     def state_dir(self) -> Path:

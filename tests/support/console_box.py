@@ -72,7 +72,7 @@ class ConsoleBox:
             f'[metrics]\nbind = "127.0.0.1:{self.metrics_port}"',
         ]
         for name, more in self.cameras.items():
-            lines.append(f'[[camera]]\nid = "{name}"\nrtsp = "rtsp://192.0.2.1/{name}"\n{more}')
+            lines.append(f'[[camera]]\nid = "{name}"\nrtsp = "rtsp://127.0.0.1:9/{name}"\n{more}')
         self.config.write_text("\n".join([*lines, self.tables]) + "\n")
 
     def account(self, name: str, role: Role, *extras: Permission) -> None:
