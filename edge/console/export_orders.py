@@ -23,7 +23,7 @@ DAY_US = 86_400 * 1_000_000
 class OrderRefused(XueliangError):
     """An export cannot be asked for, decided on or taken in this way."""
 
-    code = "order_refused"
+    code = "export_order_refused"
 
 
 class OrderState(StrEnum):
