@@ -400,6 +400,31 @@ def verify(
         sys.exit(EXIT_FINDING)
 
 
+@main.command()
+@click.option("--days", type=click.IntRange(1, 90), default=90, show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="a new folder",
+)
+@config_option
+@json_option
+@_report_errors
+def report(days: int, folder: Path, config_path: Path, as_json: bool) -> None:
+    """证明报告 Completeness, clocks, deletions, access and proof of the last days, signed."""
+    from edge.report.pack import make_report, pack_json, render_pack
+    from retention.clock import SystemClock
+
+    pack = make_report(load(config_path), days, folder, SystemClock())
+    if as_json:
+        _print_json(pack_json(pack))
+    else:
+        click.echo(render_pack(pack))
+
+
 @main.group()
 def audit() -> None:
     """审计日志 Who did what: the audit logs."""

@@ -52,6 +52,7 @@ class Action(StrEnum):
     REINDEX = "reindex"
     VERIFY = "verify"
     EXPORT = "export"
+    REPORT = "report"  # the evidence pack was made
     DELETION = "deletion"
     BREACH = "breach"  # footage went below the floor
     HOLD_ADDED = "hold_added"

@@ -50,6 +50,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 MANIFEST = "manifest.json"
 FORMAT = "xueliang export 1"
+REPORT = "xueliang report 1"
 STATEMENT = "xueliang witness 1"
 GAP_MIN_US = 1_000_000
 MANIFEST_BYTES_MAX = 1 << 30
@@ -126,6 +127,8 @@ def verify_export(folder: Path, known_key: str = "", statements: Sequence[Any] =
         report.manifest = manifest
         report.facts = _facts(manifest)
         _check_folder(folder, manifest, report)
+        if manifest["format"] == REPORT:
+            return report  # its files are what they were; there is no footage
         segments = {one["number"]: one for one in manifest["segments"]}
         if len(segments) != len(manifest["segments"]):
             raise _Damaged("two segments have one number")
@@ -167,7 +170,7 @@ def _manifest(folder: Path, report: Report, known_key: str) -> dict[str, Any]:
         raise _Damaged(f"{MANIFEST} is damaged: {error}") from error
     if not isinstance(document, dict) or not is_canonical:
         raise _Damaged(f"{MANIFEST} has changed: it is not as it was written")
-    if document.get("format") != FORMAT:
+    if document.get("format") not in (FORMAT, REPORT):
         raise _Damaged(f"{MANIFEST} is of a format that this verifier does not know")
     signature = _hex(document["signature"], 64)
     public = _hex(document["key"], 32)
@@ -494,6 +497,12 @@ def _text(instant_us: int) -> str:
 
 
 def _facts(manifest: dict[str, Any]) -> list[str]:
+    if manifest["format"] == REPORT:
+        made = manifest["made"]
+        return [
+            f"报告 report: {manifest['site']}  {manifest['from']} .. {manifest['to']}",
+            f"生成 made: {made['at']}  {made['by']}",
+        ]
     lines = [f"摄像机 camera: {manifest['camera']}  {manifest['camera_name']}"]
     for name, title in (("asked", "请求范围 asked"), ("range", "实际范围 exact range")):
         span = manifest[name]
@@ -512,7 +521,7 @@ def render(report: Report) -> str:
         )
     lines += [f"较早的密钥 older key: {one}" for one in report.other_keys]
     lines += report.facts
-    if report.facts:
+    if report.facts and report.manifest.get("format") != REPORT:
         lines.append(f"已校验片段 fragments verified: {report.fragments}")
     lines += [f"说明 note: {one}" for one in report.notes]
     lines += [f"不符 difference: {one}" for one in report.differences]

@@ -34,7 +34,9 @@ ABSENT = frozenset(
         GapCause.UNKNOWN,
     }
 )
-DAY_US = 86_400_000_000
+#: The oldest footage may be so much younger: where it ends, a segment ends; a first picture comes
+#: a little after the camera came into service.
+KEPT_TOLERANCE_US = 2 * 3_600_000_000
 
 
 class Kpi(StrEnum):
@@ -106,8 +108,10 @@ def kept(oldest_us: int | None, due_from_us: int | None, floor_us: int, now_us: 
     """
     if due_from_us is None or due_from_us >= now_us:
         return NOT_MEASURED
+    wanted_us = min(floor_us, now_us - due_from_us)
     age_us = 0 if oldest_us is None else max(0, now_us - oldest_us)
-    return Share(good=age_us, all=min(floor_us, now_us - due_from_us))
+    is_there = oldest_us is not None and age_us + KEPT_TOLERANCE_US >= wanted_us
+    return Share(good=wanted_us if is_there else age_us, all=wanted_us)
 
 
 def clock(offsets_s: Iterable[float], limit_s: float) -> Share:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from tests.prometheus.metrics_table import CONTRACT, NOT_BUILT
 from tests.prometheus.names import used_names
 from tests.prometheus.site import CAMERAS, CONFIG, Running, Watch, running_site, watched
-from tests.support.box import wait_for
+from tests.support.box import XUELIANG, wait_for
 from tests.support.disks import Disk
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -107,6 +108,27 @@ def test_what_breaks_is_told_and_that_it_is_over(
         online = "site:nvr_cameras_online:ratio"
         wait_for("all online again", lambda: _number(watch, online) == 1.0 or None)
         assert _number(watch, "site:nvr_cameras:count") == len(CAMERAS)
+
+
+def test_the_report_tells_of_it(site: Running, tmp_path: Path) -> None:
+    """The evidence pack of the running site, from the command line."""
+    pack = tmp_path / "pack"
+    command = [*XUELIANG, "report", "--days", "2", "-o", str(pack), "-c", site.box.config]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    told = json.loads((pack / "report.json").read_bytes())
+    assert told["edge_running"]
+    assert [one["id"] for one in told["cameras"]] == list(CAMERAS)
+    gate = told["cameras"][0]
+    causes = {gap["cause"] for gap in gate["gaps"]["rows"]}
+    assert causes & {"camera_offline", "camera_refused", "network"}, causes
+    assert 0 < gate["kpis"]["online"]["ratio"] < 1
+    assert told["cameras"][2]["kpis"]["online"]["ratio"] == 1, "its disk was full, it was there"
+    assert "retention_at_risk" in {one["code"] for one in told["alarms"]["rows"]}
+    for page in ("report.zh.html", "report.en.html"):
+        assert "<svg" in (pack / page).read_text()
+    verified = subprocess.run([*XUELIANG, "verify", str(pack)], capture_output=True, check=False)
+    assert verified.returncode == 0
 
 
 def _number(watch: Watch, query: str) -> float:
