@@ -21,6 +21,7 @@ from config.units import format_bytes
 from edge import bounded, control, separation, separation_look, volume_looks
 from edge.care.passwords import weakness
 from edge.care.store import reached_at
+from edge.ntp import is_ntp_served
 from edge.planning import plan_document
 from edge.volume_looks import VolumeLook
 from retention.clock import is_clock_synchronized
@@ -71,6 +72,7 @@ def check_machine(settings: Settings) -> list[Finding]:
         *_check_separation(settings),
         *(_check_camera(settings, camera) for camera in settings.camera if camera.enabled),
         *_check_passwords(settings),
+        *_check_ntp_server(settings),
     ]
 
 
@@ -268,6 +270,21 @@ def _check_passwords(settings: Settings) -> Iterator[Finding]:
                 f"has a weak password: {weak.zh} {weak.en}",
                 "set a strong one on the camera, and write it to its password_file",
             )
+
+
+def _check_ntp_server(settings: Settings) -> Iterator[Finding]:
+    """Cameras whose clock is pointed at this box need somebody here who tells the time."""
+    pointed = [one.id for one in settings.camera if one.enabled and one.set_clock == "ntp"]
+    if not pointed or settings.care.ntp_server:
+        return
+    if is_ntp_served():
+        yield _good("ntp", "something here answers NTP for the cameras")
+    else:
+        yield _warning(
+            "ntp",
+            f'set_clock = "ntp" points {", ".join(pointed[:8])} here, and nothing answers NTP',
+            "install chrony and allow the camera network, or set [care] ntp_server",
+        )
 
 
 def _check_camera(settings: Settings, camera: Camera) -> Finding:

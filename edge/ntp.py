@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 from retention.model import US_PER_S
 
@@ -48,3 +49,24 @@ def parse_tracking(text: str) -> int | None:
         return None
     offset_us = round(float(found[1]) * US_PER_S)
     return offset_us if found[2] == "slow" else -offset_us
+
+
+_NTP_PORT = 123
+_LOOPBACK_6 = "00000000000000000000000001000000"  # four words, each as this machine keeps it
+
+
+def is_ntp_served(proc: Path = Path("/proc/net")) -> bool:
+    """Whether something of this host takes NTP's packets from others (proc_net(5)): a socket of UDP
+    port 123 that is bound to more than loopback."""
+    for name in ("udp", "udp6"):
+        try:
+            lines = (proc / name).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            address, _, port = (line.split() + ["", ""])[1].partition(":")
+            is_loopback = len(address) == 8 and address.endswith("7F")
+            is_loopback = is_loopback or address == _LOOPBACK_6
+            if port and int(port, 16) == _NTP_PORT and not is_loopback:
+                return True
+    return False

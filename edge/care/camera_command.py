@@ -148,14 +148,20 @@ def render_shown(document: dict[str, Any]) -> str:
         f"  字符 OSD      {_osd_text(document['osd'])}",
         "  码流 profiles "
         + ", ".join(
-            f"{one['name'] or one['token']} {one['encoding'] or '?'} {one['width']}x{one['height']}"
-            + ("*" if one["token"] == document["profile"] else "")
+            _profile_text(one) + ("*" if one["token"] == document["profile"] else "")
             for one in document["profiles"]
         ),
     ]
     lines += [f"  未提供 not told: {one}" for one in document["not_told"]]
     lines += [f"  问题 finding: {one['zh']} {one['en']}" for one in document["findings"]]
     return "\n".join(lines)
+
+
+def _profile_text(profile: dict[str, Any]) -> str:
+    name: str = profile["name"] or profile["token"]
+    if not profile["encoding"]:
+        return name  # H.265: ONVIF Media 1 tells no encoder
+    return f"{name} {profile['encoding']} {profile['width']}x{profile['height']}"
 
 
 def _osd_text(osd: list[dict[str, Any]] | None) -> str:

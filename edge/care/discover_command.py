@@ -131,7 +131,9 @@ def _profiles_text(profiles: tuple[Profile, ...] | None) -> str:
     if profiles is None:
         return "-"
     shown = [
-        f"{one.name or one.token} {one.encoding or '?'} {one.width}x{one.height}"
+        f"{one.name or one.token} {one.encoding} {one.width}x{one.height}"
+        if one.encoding
+        else (one.name or one.token)
         for one in profiles[:PROFILES_SHOWN_MAX]
     ]
     more = len(profiles) - len(shown)

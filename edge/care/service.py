@@ -294,6 +294,8 @@ class Care:
             wanted = (address, username, hash(camera.password)) if is_wanted else None
             if wanted == cared.watched_as:
                 continue
+            if cared.watched_as is not None:  # another address or password: who is it now?
+                cared.due_us = self._clock.monotonic_us()
             cared.watched_as, cared.watch = wanted, "off" if is_wanted else ""
             if wanted is None:
                 self._onvif.unwatch(camera.id)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.ntp import measured_offset_us, parse_tracking
+from edge.ntp import is_ntp_served, measured_offset_us, parse_tracking
 
 #: As chronyc(1) prints it, "tracking".
 TRACKING = """Reference ID    : CB00710F (ntp1.example.net)
@@ -59,3 +59,24 @@ def test_a_chronyc_is_asked_where_there_is_one(
     assert measured_offset_us() == 250_007
     program.write_text("#!/bin/sh\nexit 1\n")
     assert measured_offset_us() is None
+
+
+HEAD = "  sl  local_address rem_address   st tx_queue rx_queue\n"
+
+
+@pytest.mark.parametrize(
+    ("udp", "is_served"),
+    [
+        ("", False),
+        ("  1: 00000000:007B 00000000:0000 07\n", True),
+        ("  1: 0A0200C0:007B 00000000:0000 07\n", True),
+        ("  1: 0100007F:007B 00000000:0000 07\n", False),
+        ("  1: 00000000:0143 00000000:0000 07\n", False),
+        ("nonsense\n", False),
+    ],
+)
+def test_whether_anything_here_serves_ntp(tmp_path: Path, udp: str, is_served: bool) -> None:
+    (tmp_path / "udp").write_text(HEAD + udp)
+    assert is_ntp_served(tmp_path) is is_served
+    (tmp_path / "udp6").write_text(HEAD + f"  1: {'0' * 32}:007B {'0' * 32}:0000 07\n")
+    assert is_ntp_served(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.support.box import Box, BoxCamera, wait_for
 from tests.support.cameras import demo_process
 
 pytestmark = pytest.mark.integration
+IS_FULL = os.environ.get("XUELIANG_FAULTS") == "full"
 PASSWORD = "Tr8!kept-p/w"
 _PLAN = CameraPlan(
     id="gate",
@@ -138,3 +140,44 @@ def test_a_site_with_good_bad_and_broken_cameras(tmp_path: Path) -> None:
                 for secret in ("赣A12345", "A12345", "张三", PASSWORD, "admin123"):
                     assert secret.encode() not in data, path
         assert json.loads((box.state / "care.json").read_text())["gate"]["serial"] == "DEMO-gate"
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.skipif(not IS_FULL, reason="takes minutes: make faults")
+def test_a_camera_whose_address_moves_is_recorded_on(tmp_path: Path) -> None:
+    """Also over a restart; the settings file stays as it is, firmware that changed shows."""
+    plan = dataclasses.replace(_PLAN, id=f"moved-{os.getpid()}", osd=None)
+    box = Box(folder=tmp_path)
+    with demo_process(plan, discoverable=True) as before:
+        source = f'onvif = "{before[plan.id].onvif}"'
+        box.cameras = [BoxCamera(id=plan.id, source=source, password=PASSWORD)]
+        box.write_config()
+        settings = box.config.read_bytes()
+        box.start()
+        box.wait_recording(plan.id)
+        wait_for("its endpoint learnt", lambda: _state(box, plan.id).get("endpoint"), 60)
+    try:
+        newer = dataclasses.replace(plan, firmware="2.0")
+        with demo_process(newer, discoverable=True) as after:
+            assert after[plan.id].onvif != before[plan.id].onvif
+            box.wait_recording(plan.id, timeout_s=200)
+            moved = (plan.id, "camera_moved_address")
+            changed = (plan.id, "camera_changed")
+            wait_for("both told", lambda: {moved, changed} <= standing(box).keys(), 60)
+            assert "1.0" in standing(box)[changed]["reason_zh"]
+            (record,) = [
+                one for one in box.json("audit", "list") if one["action"] == "camera_moved"
+            ]
+            assert record["detail"]["now"] == after[plan.id].onvif
+            assert box.config.read_bytes() == settings
+            box.stop()
+            box.start()
+            box.wait_recording(plan.id)
+    finally:
+        box.stop()
+
+
+def _state(box: Box, camera: str) -> dict[str, Any]:
+    path = box.state / "care.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return dict(found.get(camera, {}))

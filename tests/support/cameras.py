@@ -213,9 +213,12 @@ class SiteProcess:
 
 
 @contextmanager
-def demo_process(*plans: CameraPlan, wrapper: Sequence[str] = ()) -> Iterator[SiteProcess]:
+def demo_process(
+    *plans: CameraPlan, wrapper: Sequence[str] = (), discoverable: bool = False
+) -> Iterator[SiteProcess]:
     """Cameras in a child process (under ``wrapper``) until the block is left."""
     command = [*wrapper, sys.executable, "-m", "edge.demo", "--plans", "--control"]
+    command += ["--discoverable"] if discoverable else []
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:

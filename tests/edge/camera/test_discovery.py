@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 import uuid
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -11,11 +15,13 @@ from hypothesis import strategies as st
 from edge.camera.description import TEXT_CHARS_MAX
 from edge.camera.discovery import (
     DATAGRAM_BYTES_MAX,
+    GROUP,
     MATCHES_MAX,
     Announcement,
     announcements,
     probe,
 )
+from edge.camera.discovery_probe import FOUND_MAX, discover
 from edge.camera.plain_xml import read_xml
 from edge.demo import discovery as demo
 from edge.demo import soap
@@ -134,3 +140,70 @@ def test_any_texts_in_it_are_bounded(xaddrs: list[str], scopes: str, endpoint: s
     start, end = RIGHT.index(b"<d:ProbeMatch>"), RIGHT.index(b"</d:ProbeMatches>")
     data = RIGHT[:start] + body.encode() + RIGHT[end:]
     assert all(map(sane, announcements(data, SENDER, IDS)))
+
+
+# Over sockets ----------------------------------------------------------------------------------
+
+
+class Hostile(threading.Thread):
+    """Answers each probe with whatever ``answers`` makes of its message id."""
+
+    def __init__(self, answers: Callable[[str], list[bytes]]) -> None:
+        super().__init__()
+        self._answers = answers
+        self._over = threading.Event()
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind((GROUP, 0))
+        self._socket.settimeout(0.05)
+        self.port: int = self._socket.getsockname()[1]
+        group = socket.inet_aton(GROUP) + socket.inet_aton("127.0.0.1")
+        self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            try:
+                data, sender = self._socket.recvfrom(65536)
+            except TimeoutError:
+                continue
+            for answer in self._answers(soap.probe_of(data)[0]):
+                self._socket.sendto(answer, sender)
+
+    def __enter__(self) -> Hostile:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+        self._socket.close()
+
+
+@pytest.mark.integration
+def test_a_flood_of_nonsense_costs_neither_time_nor_the_honest_answer() -> None:
+    plan = CameraPlan(id="gate")
+
+    def answers(message_id: str) -> list[bytes]:
+        right = demo.probe_match(plan, "127.0.0.1:8000", message_id)
+        noise = [bytes([n % 256]) * (n * 7 % 1400) for n in range(200)]
+        cut = [right[: len(right) * n // 100] for n in range(100)]
+        return [*noise, *cut, right, right.replace(b"<d:Probe", b"<!DOCTYPE x><d:Probe")]
+
+    with Hostile(answers) as peer:
+        began_s = time.monotonic()
+        found = discover(0.8, ["127.0.0.1", "198.51.100.1"], port=peer.port)
+        assert time.monotonic() - began_s < 5
+    assert [str(one.address) for one in found] == ["127.0.0.1:8000"]
+
+
+@pytest.mark.integration
+def test_devices_without_end_are_bounded() -> None:
+    def answers(message_id: str) -> list[bytes]:
+        return [
+            demo.probe_match(CameraPlan(id=f"c{n}"), f"127.0.0.1:{1 + n}", message_id)
+            for n in range(300)
+        ]
+
+    with Hostile(answers) as peer:
+        found = discover(0.6, ["127.0.0.1"], port=peer.port)
+    assert 0 < len(found) <= FOUND_MAX
+    assert len({one.address for one in found}) == len(found)  # each once, however often it answers
