@@ -17,6 +17,7 @@ from edge.diagnose.checks import judge, outcome_of
 from edge.diagnose.defects import TEXTS_ZH, Defect, Outcome
 from edge.diagnose.inspector import Inspector
 from edge.diagnose.keeping import baseline_path, forget_baselines, read_baselines
+from edge.diagnose.service import is_turning
 from edge.status import UnknownCamera, index_path
 from retention.audit_chain import Action
 from retention.clock import SystemClock
@@ -72,7 +73,12 @@ def diagnose_document(settings: Settings, camera: str, at_text: str | None) -> d
         baselines = {}
     light = light_of(looked.measures)
     baseline = baselines.get(light)
-    verdicts = judge(looked.measures, baseline, is_dark_room=camera in settings.diagnose.dark_rooms)
+    verdicts = judge(
+        looked.measures,
+        baseline,
+        is_dark_room=camera in settings.diagnose.dark_rooms,
+        is_turning=is_turning(settings, camera),
+    )
     return {
         **document,
         "outcome": outcome_of(verdicts).value,

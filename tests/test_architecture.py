@@ -24,6 +24,9 @@ CORES = (
     "retention.mp4.scan",
     "edge.camera.session",
     "edge.gaps",
+    "edge.diagnose.gating",
+    "edge.diagnose.report",
+    "edge.diagnose.schedule",
 )
 SHELL_MODULES = {"av", "asyncio", "socket", "sqlite3", "threading", "subprocess", "pydantic"}
 

@@ -67,6 +67,7 @@ def judge(
     baseline: Baseline | None,
     *,
     is_dark_room: bool = False,
+    is_turning: bool = False,
     limits: Limits = LIMITS,
 ) -> dict[Defect, Outcome]:
     """The verdict on each kind of defect.
@@ -75,6 +76,7 @@ def judge(
         baseline: of the light that the picture was taken in; None or not yet usable: what needs
             one is unknown.
         is_dark_room: nobody leaves a light on where the camera stands: dark is no fault there.
+        is_turning: the camera pans and tilts: it has no one scene to be held against.
     """
     if baseline is not None and not baseline.is_usable:
         baseline = None
@@ -97,7 +99,9 @@ def judge(
     found[Defect.TOO_DARK] = Outcome.UNKNOWN if is_dark and is_dark_room else _verdict(is_dark)
     if is_dark:
         return found
-    change = None if baseline is None else compare(measures.scene, baseline.scene)
+    change = None
+    if baseline is not None and not is_turning:
+        change = compare(measures.scene, baseline.scene)
     if _is_bright(measures, baseline, limits):
         found[Defect.TOO_BRIGHT] = Outcome.ABNORMAL
         return found
@@ -133,7 +137,7 @@ def _judge_texture(
         if verdict is Outcome.ABNORMAL:
             found[Defect.SHAKING] = Outcome.UNKNOWN
             return
-    if baseline is None or change is None:
+    if baseline is None:
         found[Defect.COLOUR_CAST] = _cast(measures, None, limits)
         return
     if measures.acuity is not None and baseline.acuity is not None:
@@ -142,14 +146,15 @@ def _judge_texture(
         if is_blurred:
             found[Defect.COLOUR_CAST] = _cast(measures, baseline, limits)
             return
-    is_covered = _is_covered(change, limits)
-    found[Defect.COVERED] = _verdict(is_covered)
-    if is_covered:
-        return
+    if change is not None:
+        is_covered = _is_covered(change, limits)
+        found[Defect.COVERED] = _verdict(is_covered)
+        if is_covered:
+            return
+        if change.kept is not None and found[Defect.SHAKING] is not Outcome.ABNORMAL:
+            is_shifted = change.shift > limits.shift and change.shift_gain > limits.shift_gain
+            found[Defect.MOVED] = _verdict(is_shifted or change.kept < limits.kept)
     found[Defect.COLOUR_CAST] = _cast(measures, baseline, limits)
-    if change.kept is not None and found[Defect.SHAKING] is not Outcome.ABNORMAL:
-        is_shifted = change.shift > limits.shift and change.shift_gain > limits.shift_gain
-        found[Defect.MOVED] = _verdict(is_shifted or change.kept < limits.kept)
 
 
 def _is_broken(measures: Measures, baseline: Baseline | None, limits: Limits) -> bool:

@@ -19,13 +19,16 @@ def follow(
     looked: Looked,
     *,
     at_us: int,
-    is_dark_room: bool,
+    is_dark_room: bool = False,
+    is_turning: bool = False,
 ) -> tuple[CameraReport, dict[Light, Baseline]]:
     """The camera's report after one more check, and its baselines."""
     if looked.measures is None:
         return _failed(known, looked, at_us), dict(baselines)
     light = light_of(looked.measures)
-    verdicts = judge(looked.measures, baselines.get(light), is_dark_room=is_dark_room)
+    verdicts = judge(
+        looked.measures, baselines.get(light), is_dark_room=is_dark_room, is_turning=is_turning
+    )
     outcome = outcome_of(verdicts)
     after = dict(baselines)
     if outcome is Outcome.NORMAL:

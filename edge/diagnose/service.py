@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -75,6 +76,13 @@ def run_diagnose(config_path: Path) -> None:
             service.run()
         finally:
             audit.record(Action.SERVICE_STOPPED, subject="diagnose")
+
+
+def is_turning(settings: Settings, camera: str) -> bool:
+    """What the register says of the camera (GB/T 28181 PTZType: dome, remote-controlled ones)."""
+    return any(
+        one.id == camera and one.archive.ptz_type in ("1", "4", "5") for one in settings.camera
+    )
 
 
 class Service:
@@ -162,6 +170,7 @@ class Service:
             looked,
             at_us=now_us,
             is_dark_room=camera in self._settings.diagnose.dark_rooms,
+            is_turning=is_turning(self._settings, camera),
         )
         self._cameras[camera] = report
         self._note(camera, known, report, looked.detail)
@@ -197,7 +206,7 @@ class Service:
         configured = {camera.id for camera in self._settings.camera}
         report = Report(
             at_us=self._clock.utc_us(),
-            cpu_seconds=self._inspector.cpu_seconds(),
+            cpu_seconds=self._inspector.cpu_seconds() + time.process_time(),
             cameras={name: one for name, one in self._cameras.items() if name in configured},
         )
         try:

@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.bench import media, recordinfo, recording, scale, sweep, writers
+from tests.bench import diagnose, media, recordinfo, recording, scale, sweep, writers
 
 BENCHMARKS = {
     "recording": recording.main,
@@ -11,6 +11,7 @@ BENCHMARKS = {
     "recordinfo": recordinfo.main,
     "sweep": sweep.main,
     "media": media.main,
+    "diagnose": diagnose.main,
 }
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Looks with their labels: made at run time, through a real encoder and the real decoder."""
+"""Looks with their labels: made at run time, through a real encoder and the real decoder.
+
+Holds OpenCV: never to be imported by a test, whose process may hold PyAV.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +14,13 @@ from edge.diagnose.decoder import Undecodable, decode
 from edge.diagnose.defects import Defect
 from edge.diagnose.measures import Look, Measures, measure
 from edge.diagnose.pictures import picture_of
-from retention.model import (
-    US_PER_S,
-    AccessUnit,
-    ClockState,
-    Fragment,
-    MediaFormat,
-    SegmentHeader,
-    Track,
-)
-from retention.mp4.mux import Muxer
 from tests.edge.diagnose import staging
-from tests.edge.diagnose.staging import RATE, Encoded, Frames, View
+from tests.edge.diagnose.pieces import mp4_of
+from tests.edge.diagnose.staging import RATE, View
 
-T0 = 1_795_478_400 * US_PER_S
 CLOSE = 12
 #: A broken stream instead of a broken picture, in place of a light.
 STREAM = "stream"
-#: What happens before the sensor, which then adds its grain.
-OPTICAL = frozenset(
-    {Defect.TOO_DARK, Defect.TOO_BRIGHT, Defect.LOW_CONTRAST, Defect.COVERED}
-    | {Defect.BLURRED, Defect.COLOUR_CAST, Defect.MOVED, Defect.SHAKING}
-)
 STRENGTHS = (0.0, 0.5, 1.0)
 
 
@@ -45,34 +33,6 @@ class Sample:
     strength: float
     detail: str  # of undamaged ones: the light
     measures: Measures | None  # None: it did not decode
-
-
-def mp4_of(encoded: Encoded, rate: int = RATE, start_us: int = T0) -> bytes:
-    """One group of pictures as our own writer stores it."""
-    muxer = Muxer(
-        SegmentHeader(
-            camera="gate",
-            run="0" * 32,
-            number=1,
-            start_us=start_us,
-            clock=ClockState.TRUSTED,
-            format=MediaFormat(video=encoded.format),
-        )
-    )
-    return muxer.header + muxer.fragment(fragment_of(encoded, rate, start_us))
-
-
-def fragment_of(encoded: Encoded, rate: int, start_us: int) -> Fragment:
-    step_us = US_PER_S // rate
-    return Fragment(
-        units=tuple(
-            AccessUnit(track=Track.VIDEO, pts_us=start_us + n * step_us, is_key=is_key, data=data)
-            for n, (data, is_key) in enumerate(zip(encoded.pictures, encoded.keys, strict=True))
-        ),
-        start_us=start_us,
-        end_us=start_us + len(encoded.pictures) * step_us,
-        is_key=True,
-    )
 
 
 def look_at(earlier: bytes, close: bytes, count: int = 6, step: int = 2) -> Look:
@@ -103,31 +63,17 @@ def look_of(
     elif light and light != STREAM:
         frames = staging.daylight(frames, float(light))
     seconds = [100.0, *(160.0 + n / RATE for n in range(len(close)))]
-    if label in OPTICAL:
-        frames = staging.sensor_grain(_staged(frames, label, strength, chance), chance)
-        frames = staging.with_clock(frames, seconds)
-    elif label in (Defect.FROZEN, Defect.LOST):  # what stands, stands with its clock
-        frames = staging.with_clock(staging.sensor_grain(frames, chance), seconds)
-        frames = _staged(frames, label, strength, chance)
-    else:
-        frames = staging.sensor_grain(frames, chance)
-        if light != STREAM:
-            frames = _staged(frames, label, strength, chance)
-        frames = staging.with_clock(frames, seconds)
+    is_torn = label is Defect.BROKEN and light == STREAM
+    staged = None if is_torn else label
+    frames = staging.camera_shows(frames, staged, strength, seconds, chance)
     quality = int(chance.integers(23, 30))
     both = staging.encode(frames, RATE, crf=quality, key=1)
     earlier, later = both.cut(0, 1), both.cut(1, len(frames))
     if label is Defect.FROZEN:  # the coder's rate control has gone on meanwhile
         earlier = staging.encode(frames[:1], RATE, crf=quality + round(2 * strength))
-    if label is Defect.BROKEN and light == STREAM:
+    if is_torn:
         later = staging.torn(later, strength, chance)
     return look_at(mp4_of(earlier), mp4_of(later))
-
-
-def _staged(
-    frames: Frames, label: Defect | None, strength: float, chance: np.random.Generator
-) -> Frames:
-    return frames if label is None else staging.STAGES[label](frames, strength, chance)
 
 
 def places(view: View, count: int) -> list[int]:
@@ -145,6 +91,16 @@ def undamaged(view: View, count: int, chance: np.random.Generator) -> Iterator[S
     for n, at in enumerate(places(view, count)):
         light = "infrared" if n % 4 == 3 else LIGHTS[int(chance.integers(len(LIGHTS)))]
         yield _sample(view, at, None, 0.0, light, chance)
+
+
+def sequence(view: View, count: int, chance: np.random.Generator) -> Iterator[Sample]:
+    """A camera's undamaged checks, one after the other: light goes from morning to evening, the
+    last quarter is night under infrared."""
+    spots = places(view, 12)
+    for n in range(count):
+        hour = 7.5 + 10 * n / (0.75 * count)
+        light = "infrared" if n >= 0.75 * count else f"{hour:.2f}"
+        yield _sample(view, spots[n * 5 % 12], None, 0.0, light, chance)
 
 
 def damaged(

@@ -14,13 +14,6 @@ from tests.edge.diagnose import staging
 from tests.edge.diagnose.staging import RATE, Encoded, Frames
 from tests.edge.diagnose.store import APART_S, Footage, clip
 
-#: Defects that are staged before the sensor adds its grain.
-_OPTICAL = frozenset(
-    {Defect.TOO_DARK, Defect.TOO_BRIGHT, Defect.LOW_CONTRAST, Defect.COVERED}
-    | {Defect.BLURRED, Defect.COLOUR_CAST, Defect.MOVED, Defect.SHAKING}
-)
-_STANDING = frozenset({Defect.FROZEN, Defect.LOST})
-
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -41,18 +34,7 @@ def minute(frames: Frames, stage: Stage, seed: int) -> tuple[Encoded, Encoded]:
     if stage.is_night:
         shown = staging.infrared(shown, chance)
     seconds = [0.0, *(APART_S + n / RATE for n in range(count))]
-    stages = staging.STAGES
-    if stage.defect in _STANDING:
-        shown = staging.with_clock(staging.sensor_grain(shown, chance), seconds)
-        shown = stages[stage.defect](shown, stage.strength, chance)
-    elif stage.defect in _OPTICAL:
-        shown = staging.sensor_grain(stages[stage.defect](shown, stage.strength, chance), chance)
-        shown = staging.with_clock(shown, seconds)
-    else:
-        shown = staging.sensor_grain(shown, chance)
-        if stage.defect is not None:
-            shown = stages[stage.defect](shown, stage.strength, chance)
-        shown = staging.with_clock(shown, seconds)
+    shown = staging.camera_shows(shown, stage.defect, stage.strength, seconds, chance)
     both = staging.encode(shown, RATE, crf=26, key=1)
     return both.cut(0, 1), both.cut(1, len(shown))
 

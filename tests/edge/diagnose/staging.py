@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from edge.diagnose.defects import Defect
 from retention.model import Codec, VideoFormat
-from retention.nal import is_key_frame, join_lengths, split_annexb, video_format
+from retention.nal import is_key_frame, join_lengths, nal_type, split_annexb, video_format
 
 Frames: TypeAlias = NDArray[np.uint8]  # pictures, rows, columns, blue-green-red
 Stage = Callable[[Frames, float, np.random.Generator], Frames]
 
-_AUD = 9
+_AUD, _AUD_H265 = 9, 35
 
 
 def read_frames(path: Path, size: tuple[int, int], rate: int, seconds: float = 1e6) -> Frames:
@@ -56,33 +56,45 @@ class Encoded:
 
 
 def encode(
-    frames: Frames, rate: int = 10, *, crf: int = 27, group: int = 250, key: int = 0
+    frames: Frames,
+    rate: int = 10,
+    *,
+    crf: int = 27,
+    group: int = 250,
+    key: int = 0,
+    codec: str = "h264",
 ) -> Encoded:
-    """H.264 without B-frames and without looking ahead, as cameras have it; a key frame each
-    ``group`` pictures, and picture ``key`` is one."""
+    """H.264 (or ``h265``) without B-frames and without looking ahead, as cameras have it; a key
+    frame each ``group`` pictures, and picture ``key`` is one."""
     count, height, width, _ = frames.shape
+    is_h264 = codec == "h264"
+    keys = f"keyint={group}:scenecut=0:bframes=0"
+    if is_h264:
+        coder = ["libx264", "-x264-params", f"aud=1:repeat-headers=1:mbtree=0:{keys}"]
+    else:
+        coder = ["libx265", "-x265-params", f"aud=1:repeat-headers=1:log-level=none:{keys}"]
     raw = subprocess.run(
         ["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{width}x{height}"]
-        + ["-r", str(rate), "-i", "-", "-c:v", "libx264", "-preset", "veryfast", "-crf", str(crf)]
-        + ["-pix_fmt", "yuv420p", "-threads", "1"]
-        + ["-x264-params", f"aud=1:repeat-headers=1:bframes=0:keyint={group}:scenecut=0:mbtree=0"]
-        + ["-force_key_frames", f"expr:eq(n,{key})", "-tune", "zerolatency", "-slices", "1"]
-        + ["-f", "h264", "-"],
+        + ["-r", str(rate), "-i", "-", "-c:v", *coder, "-preset", "veryfast", "-crf", str(crf)]
+        + ["-force_key_frames", f"expr:eq(n,{key})", "-tune", "zerolatency"]
+        + ["-pix_fmt", "yuv420p", "-threads", "1", "-f", "h264" if is_h264 else "hevc", "-"],
         input=frames.tobytes(),
         capture_output=True,
         check=True,
     ).stdout
+    kind = Codec.H264 if is_h264 else Codec.H265
+    delimiter = _AUD if is_h264 else _AUD_H265
     pictures: list[list[bytes]] = []
     for nal in split_annexb(raw):
-        if nal[0] & 31 == _AUD:
+        if nal_type(kind, nal) == delimiter:
             pictures.append([])
         else:
             pictures[-1].append(nal)
     assert len(pictures) == count
     return Encoded(
-        format=video_format(Codec.H264, pictures[0]),
+        format=video_format(kind, pictures[0]),
         pictures=tuple(map(join_lengths, pictures)),
-        keys=tuple(is_key_frame(Codec.H264, nals) for nals in pictures),
+        keys=tuple(is_key_frame(kind, nals) for nals in pictures),
     )
 
 
@@ -250,6 +262,35 @@ STAGES: dict[Defect, Stage] = {
     Defect.MOVED: moved,
     Defect.SHAKING: shaking,
 }
+
+
+#: What happens before the sensor, which then adds its grain.
+_OPTICAL = frozenset(
+    {Defect.TOO_DARK, Defect.TOO_BRIGHT, Defect.LOW_CONTRAST, Defect.COVERED}
+    | {Defect.BLURRED, Defect.COLOUR_CAST, Defect.MOVED, Defect.SHAKING}
+)
+#: What stands, stands with the camera's clock.
+_STANDING = frozenset({Defect.FROZEN, Defect.LOST})
+
+
+def camera_shows(
+    scene: Frames,
+    defect: Defect | None,
+    strength: float,
+    seconds: Sequence[float],
+    chance: np.random.Generator,
+) -> Frames:
+    """What a camera makes of a scene: lens, sensor with its grain, clock in the picture, and the
+    defect at its place between these."""
+
+    def staged(frames: Frames) -> Frames:
+        return frames if defect is None else STAGES[defect](frames, strength, chance)
+
+    if defect in _OPTICAL:
+        return with_clock(sensor_grain(staged(scene), chance), seconds)
+    if defect in _STANDING:
+        return staged(with_clock(sensor_grain(scene, chance), seconds))
+    return with_clock(staged(sensor_grain(scene, chance)), seconds)
 
 
 # What is no defect -----------------------------------------------------------------------------

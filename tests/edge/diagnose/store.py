@@ -7,7 +7,7 @@ from pathlib import Path
 
 from retention.model import ClockState, EndReason, Fragment, MediaFormat, Run, SegmentHeader
 from tests.edge.diagnose import staging
-from tests.edge.diagnose.labelled import fragment_of
+from tests.edge.diagnose.pieces import fragment_of
 from tests.edge.diagnose.staging import RATE, Encoded, Frames
 from tests.retention.storing import S, Site
 from tests.retention.writing import T0

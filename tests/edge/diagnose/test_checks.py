@@ -97,3 +97,13 @@ def test_complaints_of_the_decoder_are_a_broken_picture(looks: Looks) -> None:
     assert looks.judge(torn)[Defect.BROKEN] is Outcome.ABNORMAL
     begun_amid_references = replace(looks.day, decoder_errors=1)
     assert looks.judge(begun_amid_references)[Defect.BROKEN] is Outcome.NORMAL
+
+
+def test_a_camera_that_turns_has_no_one_scene(looks: Looks) -> None:
+    for defect in (Defect.MOVED, Defect.COVERED):
+        measures = looks.staged[defect]
+        verdicts = judge(measures, looks.baselines[light_of(measures)], is_turning=True)
+        assert verdicts[defect] is Outcome.UNKNOWN
+    blurred = looks.staged[Defect.BLURRED]
+    verdicts = judge(blurred, looks.baselines[light_of(blurred)], is_turning=True)
+    assert verdicts[Defect.BLURRED] is Outcome.ABNORMAL
