@@ -22,7 +22,7 @@ import pytest
 
 from edge.demo.plan import CameraPlan, StreamPlan
 from tests.peers.media_receiver import Receiver
-from tests.support.box import wait_for
+from tests.support.box import free_range, wait_for
 from tests.support.calls import PeerCall, offer
 from tests.support.cameras import demo_process
 from tests.support.media_site import CODE, MediaSite, media_site
@@ -103,7 +103,7 @@ def cycle(site: MediaSite, receivers: dict[str, Receiver], n: int, begin_s: int)
 
 def test_calls_leave_nothing_behind(tmp_path: Path) -> None:
     plan = CameraPlan(id="gate", stream=StreamPlan(width=160, height=96), loop_seconds=5)
-    ports = f'media_ports = "31300-{31299 + 2 * AT_ONCE}"\nmedia_sessions = 32\n'
+    ports = f'media_ports = "{free_range(2 * AT_ONCE)}"\nmedia_sessions = 32\n'
     with (
         demo_process(plan) as demo,
         media_site(

@@ -65,6 +65,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wide]:
             place='interface = "eth9"',
             keepalive_seconds=4,
             retry_seconds=1,
+            extra='media_ports = "31000-31099"\nmedia_sessions = 6\n',  # in a namespace of its own
         ) as site,
     ):
         yield Wide(net, site)

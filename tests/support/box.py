@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -35,11 +37,45 @@ def wait_for(what: str, probe: Callable[[], T | None], timeout_s: float = START_
         time.sleep(0.05)
 
 
+#: Below what the kernel gives to connections, which would take a port between asking and using.
+_PORTS = range(10_240, 29_900)
+_chance = random.SystemRandom()  # not what tests seed: they run side by side
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of loopback that nobody uses, nor the two behind it (a box's other services)."""
+    while True:
+        port = _chance.choice(_PORTS)
+        wanted = {port, port + 1, port + 2}
+        if not wanted & _given and all(map(_is_free, wanted)):
+            _given.update(wanted)
+            return port
+
+
+def free_range(count: int) -> str:
+    """As many ports in a row, an even number first, as ``media_ports`` has them. The one behind
+    them is held until this process ends, so that no other one takes them, too."""
+    while True:
+        first = _chance.choice(_PORTS) & ~1
+        wanted = set(range(first, first + count + 1))
+        if wanted & _given or not all(map(_is_free, wanted)):
+            continue
+        hold = socket.socket()
+        hold.bind(("127.0.0.1", first + count))
+        atexit.register(hold.close)
+        _given.update(wanted)
+        return f"{first}-{first + count - 1}"
+
+
+def _is_free(port: int) -> bool:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

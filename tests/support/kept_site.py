@@ -21,6 +21,7 @@ from retention.read import Store, StoredUnit
 from tests.peers.platform import PlatformPeer
 from tests.retention.storing import FakeClock, Recorder, Site, run_of
 from tests.retention.writing import T0
+from tests.support.box import free_range
 from tests.support.calls import PeerCall
 from tests.support.uplink_box import BoxPlatform, UplinkBox
 
@@ -71,7 +72,7 @@ def kept_site(
     with site.running() as recorder:
         _record(recorder, spans_s)
     with PlatformPeer() as peer:
-        extra = f'media_ports = "31200-31299"\nmedia_sessions = 32\n{more}'
+        extra = f'media_ports = "{free_range(100)}"\nmedia_sessions = 32\n{more}'
         told_platform = BoxPlatform(server=f"127.0.0.1:{peer.port}", extra=extra, **platform)
         camera = f'[[camera]]\nid = "gate"\nname = "门"\ngb_id = "{GATE}"\n'
         box = UplinkBox(

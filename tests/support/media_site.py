@@ -17,7 +17,7 @@ from retention.nal import is_parameter_set, join_lengths, split_annexb, split_le
 from retention.read import Store, StoredUnit
 from tests.peers.media_receiver import Receiver
 from tests.peers.platform import PlatformPeer
-from tests.support.box import XUELIANG, wait_for
+from tests.support.box import XUELIANG, free_range, wait_for
 from tests.support.calls import PeerCall
 from tests.support.uplink_box import BoxPlatform, UplinkBox
 
@@ -106,7 +106,8 @@ def media_site(
         f'[[camera]]\nid = "{name}"\nname = "{name}"\ngb_id = "{codes[name]}"\n{where}\n'
         for name, where in cameras.items()
     ]
-    settings.setdefault("extra", 'media_ports = "31000-31099"\nmedia_sessions = 6\n')
+    ports = free_range(100)
+    settings.setdefault("extra", f'media_ports = "{ports}"\nmedia_sessions = 6\n')
     with PlatformPeer(host=host) as peer:
         platform = BoxPlatform(server=f"{host}:{peer.port}", **settings)
         box = UplinkBox(
