@@ -20,9 +20,6 @@ import pytest
 from tests.crash.at_work import AtWork, at_work
 
 IS_FULL = os.environ.get("XUELIANG_FAULTS") == "full"
-#: Parts can be run beside each other.
-KILLS = [50] * 10 if IS_FULL else [3]
-CUTS = [25] * 2 if IS_FULL else [1]
 #: So often an index made anew is compared at rest.
 REBUILT_EACH = 10
 #: Work, and for how long it goes on at most before it is interrupted, in seconds.
@@ -90,22 +87,22 @@ def cut(at: AtWork, work: str) -> None:
     at.box.start()
 
 
-@pytest.mark.parametrize(
-    ("interrupt", "times", "part"),
-    [
-        *(pytest.param(kill, n, part, id=f"kill{part}") for part, n in enumerate(KILLS)),
-        *(pytest.param(cut, n, part, id=f"cut{part}") for part, n in enumerate(CUTS)),
-    ],
-)
-def test_interrupted_at_work_it_is_whole_afterwards(
-    tmp_path: Path, interrupt: Callable[[AtWork, str], None], times: int, part: int
-) -> None:
+#: Parts can be run beside each other.
+Interrupt = Callable[[AtWork, str], None]
+PARTS: dict[str, list[Interrupt]] = {"few": [kill, kill, cut]}
+if IS_FULL:
+    PARTS = {f"kill{part}": [kill] * 50 for part in range(10)}
+    PARTS |= {f"cut{part}": [cut] * 25 for part in range(2)}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_interrupted_at_work_it_is_whole_afterwards(tmp_path: Path, part: str) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     with at_work(tmp_path, seed) as at:
         began = time.monotonic()
         try:
-            for number in range(times):
+            for number, interrupt in enumerate(PARTS[part]):
                 work = begin(at, number, may_hang=interrupt is kill)
                 at.counts[f"{'kill' if interrupt is kill else 'cut'} in {work}"] += 1
                 interrupt(at, work)
@@ -113,12 +110,13 @@ def test_interrupted_at_work_it_is_whole_afterwards(
                 at.counts["survived"] += 1
                 if number % 10 == 9:
                     print(f"{number + 1} in {time.monotonic() - began:.0f} s", flush=True)
-                if number % REBUILT_EACH == REBUILT_EACH - 1 or number == times - 1:
+                if number % REBUILT_EACH == REBUILT_EACH - 1 or number + 1 == len(PARTS[part]):
                     at.assert_rebuilt()
                     at.box.start()
                     at.wait_recording()
+            assert at.counts["survived"] == len(PARTS[part])
         except BaseException:
             traceback.print_exc()  # at once: a long drill goes on with the next part
             raise
         finally:
-            print(f"part {part}, {time.monotonic() - began:.0f} s: {dict(at.counts)}")
+            print(f"{part}, {time.monotonic() - began:.0f} s: {dict(at.counts)}")
