@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +25,15 @@ from edge.status import UnknownCamera, index_path, open_store
 from retention.audit import AuditUnavailable, os_actor
 from retention.audit_chain import Action
 from retention.clock import SystemClock
-from retention.export import Exported, ExportFailed, Order, plan_export, write_export
+from retention.export import (
+    Exported,
+    ExportFailed,
+    FootageGone,
+    Order,
+    Plan,
+    plan_export,
+    write_export,
+)
 from retention.export_verifier import Report, statements_in, verify_export
 from retention.gap_names import CAUSES_ZH
 from retention.journal import key_id
@@ -37,6 +46,8 @@ log = logging.getLogger(__name__)
 #: A checkpoint waits for the index, which may be busy on a bad day.
 CHECKPOINT_TIMEOUT_S = 60.0
 REASON_CHARACTERS_MAX = 500
+#: Footage may be deleted by policy while it is handed out: then anew, with its gap told.
+TRIES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +101,12 @@ def export_camera(
     )
     volumes = settings.storage.volumes
     now_us = SystemClock().utc_us()
-    plan = plan_export(index_path(settings), volumes, order, key_id(key.public_key()), now_us)
+
+    def planned() -> Plan:
+        own_key = key_id(key.public_key())
+        return plan_export(index_path(settings), volumes, order, own_key, now_us)
+
+    plan = planned()
     approved: dict[str, str] = {}
     if desk is not None and desk.approved_by:
         approved = {"approved_by": desk.approved_by}
@@ -114,16 +130,21 @@ def export_camera(
             **approved,
         ) as deed:
             record = {"service": "cli", "seq": deed.head.seq, "hash": deed.head.hash}
-            result = write_export(
-                plan,
-                volumes,
-                folder,
-                key,
-                now_us=now_us,
-                record=record,
-                notes=notes,
-                progress=progress,
-            )
+            for left in reversed(range(TRIES)):
+                with suppress(FootageGone):
+                    result = write_export(
+                        plan,
+                        volumes,
+                        folder,
+                        key,
+                        now_us=now_us,
+                        record=record,
+                        notes=notes,
+                        is_last_try=not left,
+                        progress=progress,
+                    )
+                    break
+                plan = planned()  # policy went on meanwhile: what went is a gap now
             deed.told.update(
                 manifest_sha256=result.manifest_sha256,
                 files=len(result.files),

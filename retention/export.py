@@ -120,6 +120,7 @@ class Exported:
     range_us: tuple[int, int] | None = None
     damaged: list[str] = field(default_factory=list)  # handed out as it is, and told
     notes: list[str] = field(default_factory=list)  # that the manifest carries, too
+    gone: list[int] = field(default_factory=list)  # segments whose file was not there any more
 
 
 def plan_export(
@@ -149,6 +150,12 @@ def plan_export(
     return plan
 
 
+class FootageGone(ExportFailed):
+    """Footage of the plan went by policy before it was copied: a new plan tells its gap."""
+
+    code = "footage_gone"
+
+
 def write_export(
     plan: Plan,
     volumes: Sequence[Path],
@@ -158,6 +165,7 @@ def write_export(
     now_us: int,
     record: dict[str, Any],
     notes: Sequence[str] = (),
+    is_last_try: bool = True,
     progress: Callable[[int], None] = lambda _bytes: None,
 ) -> Exported:
     """Write the folder; it is there whole, or not at all.
@@ -165,9 +173,11 @@ def write_export(
     Args:
         record: where the access record stands in the audit log.
         notes: for who reads the manifest.
+        is_last_try: what is gone meanwhile is told as damaged.
         progress: told how many bytes are written, after each fragment.
 
     Raises:
+        FootageGone: unless ``is_last_try``.
         ExportFailed: the folder is there already, the disk is full, or a volume is not there. A
             segment that is damaged or gone is told in ``damaged``, the rest is handed out.
     """
@@ -184,6 +194,11 @@ def write_export(
         with _locked(beside):
             writer = _Writer(plan, _roots(volumes), beside, key, progress)
             result = writer.write(now_us, record, notes)
+            if result.gone and not is_last_try:
+                raise FootageGone(
+                    f"segment {result.gone[0]} of {plan.order.camera} was deleted meanwhile",
+                    hint="run it again",
+                )
             os.rename(beside, folder)
         _sync_folder(folder.parent)
     except OSError as error:
@@ -389,6 +404,8 @@ class _Writer:
         try:
             source = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:
+            if isinstance(error, FileNotFoundError):
+                self._result.gone.append(segment.number)
             self._damaged(segment, f"its file cannot be opened: {error.strerror}")
             return
         try:

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retention import export
-from retention.export import Exported, ExportFailed, Order, plan_export, write_export
+from retention.export import Exported, ExportFailed, FootageGone, Order, plan_export, write_export
 from retention.export_verifier import MANIFEST, canonical, manifest_bytes, render, verify_export
 from retention.index import rows
 from retention.index.errors import IndexCorrupt
@@ -285,6 +285,42 @@ def test_damaged_footage_is_handed_out_as_it_is_and_told(site: Site, tmp_path: P
     result = exported(site, tmp_path / "again", 0, 40)
     assert "cannot be opened" in result.damaged[0]
     assert "neither there nor told as a gap" in verify_export(tmp_path / "again").differences[0]
+
+
+def test_what_policy_deletes_meanwhile_asks_for_a_new_plan(site: Site, tmp_path: Path) -> None:
+    order = Order(
+        camera="gate",
+        camera_name="",
+        from_us=T0,
+        to_us=T0 + 40 * S,
+        reason="case",
+        actor="os:admin",
+        site="",
+        tool="test",
+    )
+    key = signing_key(site.index_path.parent)
+    plan = plan_export(site.index_path, site.volumes, order, key_id(key.public_key()), T0 + 90 * S)
+    last = plan.choices[-1].segment
+    for root in site.volumes:
+        (root / last.path).unlink(missing_ok=True)
+
+    def write(*, is_last_try: bool) -> Exported:
+        return write_export(
+            plan,
+            site.volumes,
+            tmp_path / "out",
+            key,
+            now_us=T0 + 90 * S,
+            record=RECORD,
+            is_last_try=is_last_try,
+        )
+
+    with pytest.raises(FootageGone, match=f"segment {last.number} "):
+        write(is_last_try=False)
+    assert os.listdir(tmp_path) == ["box"]
+    found = write(is_last_try=True)
+    assert found.gone == [last.number]
+    assert len(found.damaged) == 1
 
 
 def test_what_cannot_be_exported_leaves_nothing(site: Site, tmp_path: Path) -> None:
