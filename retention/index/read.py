@@ -66,16 +66,28 @@ class Index:
             IndexUnavailable, IndexCorrupt: as :meth:`open_read`.
         """
         try:
-            connection = self._current()
-            connection.execute("BEGIN")
-            try:
-                return query(connection)
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+            answer = self._answer(query)
+            while self._has_changed():  # edge began to write meanwhile: that was no snapshot
+                self.close()
+                answer = self._answer(query)
         except sqlite3.Error as error:
             self.close()
             raise _explained(self.path, error) from error
+        return answer
+
+    def _has_changed(self) -> bool:
+        if not self._is_immutable:
+            return False
+        return _has_log(self.path) or _identity(self.path) != self._identity
+
+    def _answer(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        connection = self._current()
+        connection.execute("BEGIN")
+        try:
+            return query(connection)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """May be called again; the next read opens anew."""
@@ -103,9 +115,10 @@ class Index:
 def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
     try:
         return _open(path, immutable=False), False
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
         # No log, and no right to make one: whoever wrote is gone, so the file does not change.
-        if _has_log(path):
+        # One that is locked is about to change.
+        if _has_log(path) or _primary(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise
     return _open(path, immutable=True), True
 
@@ -154,9 +167,13 @@ def _identity(path: Path) -> tuple[int, int, int]:
     return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
-def _explained(path: Path, error: sqlite3.Error) -> IndexUnavailable:
+def _primary(error: sqlite3.Error) -> int | None:
     code = getattr(error, "sqlite_errorcode", None)
-    if code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    return None if code is None else code & 0xFF
+
+
+def _explained(path: Path, error: sqlite3.Error) -> IndexUnavailable:
+    if _primary(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return IndexCorrupt(f"the index {path} is damaged: {error}")
     return IndexUnavailable(
         f"the index {path} does not answer: {error}",

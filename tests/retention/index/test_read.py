@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from retention.index import rows
+from retention.index import read, rows
 from retention.index.errors import IndexCorrupt, IndexUnavailable
 from retention.index.read import Index
 from retention.index.write import IndexWriter
@@ -75,8 +77,9 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
 
 _OTHER_USER = """
 import os, sys
+from contextlib import closing
 from pathlib import Path
-from retention.index import rows
+from retention.index import read, rows
 from retention.index.read import Index
 os.setgid(65534); os.setuid(65534)  # after the imports, which may lie in a folder of root's
 index = Index(Path(sys.argv[1]))
@@ -129,3 +132,42 @@ def test_another_user_reads_while_edge_lives_and_after_its_clean_end(tmp_path: P
         reader.stdin.close()
         reader.wait(10)
         reader.stdout.close()
+
+
+def test_an_index_that_is_locked_is_not_taken_for_one_that_nobody_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while edge starts: the log is empty still, and the file about to change."""
+    path = tmp_path / "index.db"
+    IndexWriter(path).close()
+    monkeypatch.setattr(read, "BUSY_TIMEOUT_S", 0.1)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(IndexUnavailable):
+            Index.open_read(path)
+
+
+def test_what_was_read_of_a_file_that_changed_meanwhile_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader without a right to the folder opened it while nobody wrote."""
+    path = tmp_path / "index.db"
+    with IndexWriter(path) as writer:
+        writer.segment_sealed(segment_of(1, T0, T0 + 5)).result()
+    monkeypatch.setattr(read, "_connect", lambda path: (read._open(path, immutable=True), True))
+    with Index.open_read(path) as index:
+        monkeypatch.undo()
+        asked = 0
+
+        def query(connection: sqlite3.Connection) -> int | None:
+            nonlocal asked
+            asked += 1
+            found = rows.newest_us(connection, "gate")
+            if asked == 1:
+                with IndexWriter(path) as writer:
+                    writer.segment_sealed(segment_of(2, T0 + 5, T0 + 9)).result()
+            return found
+
+        assert index.read(query) == T0 + 9
+        assert asked == 2
