@@ -13,12 +13,14 @@ from starlette.types import ASGIApp
 
 from edge.console import (
     alarm_pages,
+    api,
     audit_pages,
     export_pages,
     front,
     hold_pages,
     live_pages,
     login,
+    metrics_relay,
     playback_pages,
     request_pages,
     settings_pages,
@@ -50,6 +52,8 @@ GROUPS = (
     token_pages.RULES,
     settings_pages.RULES,
     setup_pages.RULES,
+    api.RULES,
+    metrics_relay.RULES,
     static_route.LAST,
 )
 

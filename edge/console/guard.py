@@ -50,6 +50,8 @@ STATUSES = {
     "footage_gone": 404,
     "not_granted": 403,
     "command_failed": 503,
+    "service_silent": 503,
+    "nothing_yet": 404,
     "reason_needed": 403,
     "not_allowed": 403,
     "unknown_camera": 404,
@@ -166,7 +168,7 @@ class Guarded:
     async def _authorise(self, visit: Visit) -> Response | None:
         rule, account, token = self.rule, visit.account, visit.token
         if token is not None:
-            if rule.scope is not None and rule.scope in token.scopes:
+            if rule.any_token or (rule.scope is not None and rule.scope in token.scopes):
                 return None
             return self._refuse(visit, 403, "scope")
         if account is None:

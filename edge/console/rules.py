@@ -36,7 +36,8 @@ class Rule:
     Args:
         path: as Starlette writes it, ``/holds/{id}/release``.
         permission: what the account must have; ``PUBLIC`` needs no login.
-        scope: a token with this scope may, too. None: no token may.
+        scope: a token with this scope may, too. None: no token may, unless
+        any_token: every valid one may.
         nav: key of the phrase under which the page stands in the navigation.
         is_background: asked by a page by itself: does not keep a session alive.
         body_bytes_max: of a request.
@@ -48,6 +49,7 @@ class Rule:
     permission: Permission
     kind: Kind = Kind.PAGE
     scope: Scope | None = None
+    any_token: bool = False
     nav: str = ""
     is_background: bool = False
     body_bytes_max: int = BODY_BYTES_MAX
@@ -66,7 +68,9 @@ def table(groups: Iterable[Sequence[Rule]]) -> tuple[Rule, ...]:
             raise UndeclaredRule(f"{place} declares no permission")
         if rule.method not in ("GET", "POST", "PUT", "DELETE") or not rule.path.startswith("/"):
             raise UndeclaredRule(f"{place} is no method and path")
-        if rule.scope is not None and (rule.method != "GET" or rule.kind is not Kind.DATA):
+        if (rule.scope is not None or rule.any_token) and (
+            rule.method != "GET" or rule.kind is not Kind.DATA
+        ):
             raise UndeclaredRule(f"{place}: tokens only read data")
         if place in found:
             raise UndeclaredRule(f"{place} stands twice")
