@@ -43,7 +43,9 @@ Value = str | int | bool | None
 
 
 class Action(StrEnum):
-    """What is put on record; also the label of ``nvr_audit_records_total``."""
+    """What is put on record; also the label of ``nvr_audit_records_total``. Each has its phrase in
+    ``edge/console/phrases.toml``, section ``action``.
+    """
 
     SERVICE_STARTED = "service_started"
     SERVICE_STOPPED = "service_stopped"
