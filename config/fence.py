@@ -45,6 +45,7 @@ def drop_ins(raw: Raw) -> dict[str, str]:
     console.append(f"ReadWritePaths=-{_path(state_dir)}/console")
     console.append(f"ReadWritePaths=-{_path(state_dir)}/audit/console")
     diagnose = [f"ReadWritePaths=-{_path(state_dir)}/diagnose"]
+    diagnose.append(f"ReadWritePaths=-{_path(state_dir)}/audit/diagnose")
     read_only = [f"ReadOnlyPaths=-{_path(path)}" for path in volumes]
     return {
         "edge": _text(_mounts(volumes), edge),

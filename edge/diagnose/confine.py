@@ -15,6 +15,8 @@ def leave_network() -> bool:
 
     Returns: False where the system allows it to nobody; systemd's PrivateNetwork= does it there.
     """
+    if _is_alone():
+        return True
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET) == 0:
         return True
@@ -30,3 +32,10 @@ def leave_network() -> bool:
         with open(f"/proc/self/{name}", "w", encoding="ascii") as stream:
             stream.write(line)
     return True
+
+
+def _is_alone() -> bool:
+    """Whether loopback is all there is, as under PrivateNetwork=."""
+    with open("/proc/self/net/dev", encoding="ascii") as stream:
+        names = [line.partition(":")[0].strip() for line in stream.readlines()[2:]]
+    return names == ["lo"]
