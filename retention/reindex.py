@@ -223,14 +223,24 @@ def _snapshot(index_path: Path) -> _Before | None:
         return None
 
 
+#: Kinds differ in their first letter.
+_MARKER_SUMS = (
+    "SELECT camera, at_us / 86400000000, count(*),"
+    " sum((at_us % 1000000007) * 31 + epoch * 7 + unicode(kind)) FROM marker GROUP BY 1, 2"
+)
+
+
 def ledger_rows(
     connection: sqlite3.Connection, tables: Sequence[str] = LEDGER_TABLES
 ) -> LedgerRows:
-    """Every row of these tables that the journal makes, by its key in words."""
+    """Every row of these tables that the journal makes, by its key in words; of markers, which may
+    be a million, the sums of each camera's days."""
     return {
         table: {
             _key(table, row): row
-            for row in connection.execute(f"SELECT * FROM {table}")  # noqa: S608 - constants
+            for row in connection.execute(
+                _MARKER_SUMS if table == "marker" else f"SELECT * FROM {table}"  # noqa: S608
+            )
             if (table, row[0]) not in _OF_THE_LIVING
         }
         for table in tables
@@ -243,7 +253,7 @@ def _key(table: str, row: tuple[Any, ...]) -> str:
     if table == "absence":
         return " ".join(map(str, row))
     if table == "marker":
-        return f"{row[0]} {row[1]} {row[2]} of epoch {row[3]}"
+        return f"{row[0]} day {row[1]}"
     return f"{row[0]} {row[1]}" if table == "checkpoint" else str(row[0])
 
 

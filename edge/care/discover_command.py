@@ -33,7 +33,7 @@ def found_cameras(
         ConfigError: the settings are bad. SecretUnusable: the password file is.
         DiscoveryRefused: there is no such interface.
     """
-    settings = load(config_path) if config_path.exists() else None
+    settings = load(config_path) if _is_there(config_path) else None
     login = None
     if username:
         secret = Secret("") if password_file is None else read_secret(password_file)
@@ -47,6 +47,14 @@ def found_cameras(
         login=login,
         port=port,
     )
+
+
+def _is_there(path: Path) -> bool:
+    """A file that this user may not even see is none: the network can be asked all the same."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
 
 
 def _logins(settings: Settings) -> dict[str, Login]:

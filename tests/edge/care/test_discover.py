@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ from edge.camera.onvif_service import OnvifService
 from edge.care.discover import DiscoveryRefused, Login, discover, discover_now, try_camera
 from edge.demo.plan import CameraPlan, StreamPlan
 from retention.model import GapCause
-from tests.support.box import XUELIANG, Box, BoxCamera
+from tests.support.box import XUELIANG, Box, BoxCamera, free_port
 from tests.support.cameras import demo_site
 
 pytestmark = pytest.mark.integration
@@ -26,15 +25,8 @@ def plan(name: str, password: str = "p/w &<") -> CameraPlan:
     return CameraPlan(id=name, password=password, loop_seconds=2, stream=_STREAM)
 
 
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def test_cameras_are_found_asked_and_tried() -> None:
-    port = free_udp_port()
+    port = free_port()
 
     async def main() -> None:
         async with OnvifService() as onvif:
@@ -69,7 +61,7 @@ def test_cameras_are_found_asked_and_tried() -> None:
 
 
 def test_a_camera_that_is_unplugged_is_not_there() -> None:
-    port = free_udp_port()
+    port = free_port()
     with demo_site(plan("gate"), plan("yard"), discovery_port=port) as site:
         site["yard"].do(lambda camera: camera.unplug())
         found = discover_now(seconds=0.7, interface="127.0.0.1", port=port)
@@ -87,7 +79,7 @@ def test_reserved_interfaces_are_left_alone() -> None:
 
 
 def test_what_a_person_and_a_machine_read(tmp_path: Path) -> None:
-    port = free_udp_port()
+    port = free_port()
     with demo_site(plan("gate"), plan("new"), discovery_port=port) as site:
         camera = BoxCamera(id="gate", source=f'onvif = "{site["gate"].onvif}"', password="p/w &<")
         box = Box(folder=tmp_path / "box", cameras=[camera])
@@ -110,7 +102,7 @@ def test_what_a_person_and_a_machine_read(tmp_path: Path) -> None:
 
 
 def test_none_found_is_a_finding(tmp_path: Path) -> None:
-    asked = ["--seconds", "0.5", "--interface", "lo", "--port", str(free_udp_port())]
+    asked = ["--seconds", "0.5", "--interface", "lo", "--port", str(free_port())]
     result = subprocess.run(
         [*XUELIANG, "discover", *asked, "-c", str(tmp_path / "none.toml")],
         capture_output=True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +24,7 @@ from edge.demo.discovery import endpoint_of
 from edge.demo.plan import CameraPlan, StreamPlan
 from retention.clock import SystemClock
 from retention.model import GapCause
+from tests.support.box import free_port
 from tests.support.cameras import demo_site
 from tests.support.onvif import OnvifThread, onvif_thread
 
@@ -98,10 +98,7 @@ class _OnPort:
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(moving, "MISSING_US", 0)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        found: int = probe.getsockname()[1]
-        return found
+    return free_port()
 
 
 def seek(onvif: OnvifThread, folder: Path, port: int, known: Known, *cameras: str) -> Site:
