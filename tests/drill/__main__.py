@@ -26,6 +26,7 @@ from tests.drill.packages import broken, repacked
 SOURCE = Path(__file__).parents[2]
 STATE = "/var/lib/xueliang"
 PYTHON = "/usr/lib/xueliang-edge/current/bin/python"
+SERVICES = tuple(f"xueliang-{one}.service" for one in ("edge", "uplink", "console"))
 PLATFORM_HOST, CAMERA_HOST = "198.51.100.7", "192.0.2.10"
 
 
@@ -171,7 +172,7 @@ class Drill:
             "edge": {
                 "read footage", "write footage", "make footage", "read index", "write index",
                 "signing key", "camera secret", "control of edge", "live tap", "camera LAN",
-                "other's audit",
+                "other's audit", "state of the clock",
             },
             "uplink": {"read footage", "read index", "platform secret", "live tap", "platform"},
             "console": {"read footage", "read index", "accounts", "control of edge", "live tap"},
@@ -190,7 +191,7 @@ class Drill:
     def readers_after_a_clean_end(self) -> str:
         machine = self.machine
         begun_s = time.monotonic()
-        machine.must("systemctl", "stop", "xueliang.target")
+        machine.must("systemctl", "stop", "xueliang.target", *SERVICES)
         took_s = time.monotonic() - begun_s
         assert took_s < 10, took_s
         result = machine.said("systemctl", "show", "-P", "Result", "xueliang-edge.service")

@@ -5,6 +5,7 @@ Prints one JSON document: name of the attempt to "done" or the error's name. Sta
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
@@ -90,6 +91,16 @@ for name, (kind, *arguments) in wanted.items():
     found[name] = attempt(KINDS[kind](*arguments))
 found["raw socket"] = attempt(raw)
 found["packet socket"] = attempt(packets)
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def clock() -> None:
+    """adjtimex(2) that only reads: what edge judges the time by."""
+    if libc.adjtimex(ctypes.create_string_buffer(512)) < 0:
+        raise OSError(ctypes.get_errno(), "adjtimex")
+
+
+found["state of the clock"] = attempt(clock)
 found["root"] = attempt(lambda: os.setuid(0))
 found["listing processes"] = str(len([one for one in os.listdir("/proc") if one.isdigit()]))
 print(json.dumps(found))
