@@ -152,6 +152,51 @@ def setup(
 
 
 @main.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path, file_okay=False))
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--drills", is_flag=True, help="故障演练 also kill the recorder, and see it come back"
+)
+@click.option("--verify", "is_verifying", is_flag=True, help="校验报告 check the report in FOLDER")
+@config_option
+@json_option
+@_report_errors
+def accept(
+    folder: Path | None,
+    output: Path | None,
+    drills: bool,
+    is_verifying: bool,
+    config_path: Path,
+    as_json: bool,
+) -> None:
+    """验收 The acceptance checks that a machine can run, as a signed report in -o FOLDER."""
+    from edge.acceptance import run as acceptance
+    from edge.acceptance.report import text_of
+
+    if is_verifying:
+        if folder is None:
+            raise click.UsageError("--verify takes the report's FOLDER")
+        document, faults = acceptance.verify(folder)
+        if as_json:
+            _print_json({"faults": faults, "report": document})
+        else:
+            click.echo("\n".join(faults) if faults else text_of(document))
+        if faults:
+            sys.exit(EXIT_FINDING)
+        return
+    target = output or folder
+    if target is None:
+        raise click.UsageError("the report needs a folder: -o FOLDER")
+    document = acceptance.accept(load(config_path), target, with_drills=drills)
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo(text_of(document))
+    if not document["accepted"]:
+        sys.exit(EXIT_FINDING)
+
+
+@main.command()
 @click.argument("services", nargs=-1, type=click.Choice(["edge", "uplink", "console", "diagnose"]))
 @config_option
 @json_option

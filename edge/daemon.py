@@ -11,6 +11,7 @@ import asyncio
 import gc
 import hashlib
 import logging
+import os
 import signal
 import sys
 import time
@@ -719,4 +720,4 @@ class _Observer:
 
 
 async def _ping(_arguments: dict[str, Any]) -> Any:
-    return {"python": sys.version.split()[0]}
+    return {"python": sys.version.split()[0], "pid": os.getpid()}

@@ -52,6 +52,7 @@ class Action(StrEnum):
     SETTINGS_CHANGED = "settings_changed"
     TIME_CONFIRMED = "time_confirmed"
     REINDEX = "reindex"
+    ACCEPTANCE = "acceptance"
     VERIFY = "verify"
     EXPORT = "export"
     REPORT = "report"  # the evidence pack was made

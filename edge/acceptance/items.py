@@ -1,0 +1,253 @@
+"""What is checked at acceptance, and when it passes. Core.
+
+Numbers are those of the acceptance list of a site (domain.md). What a machine cannot see (coverage
+of rooms, picture by eye, papers, the trial run's month) stands in the report as ``manual``, so that
+nobody takes the report for the whole acceptance.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+COMPLETENESS_MIN = 0.995
+#: Time in the picture against standard time: the limit of DB31/T 329.21-2019, and our own target.
+CLOCK_LIMIT_S, CLOCK_TARGET_S = 30.0, 5.0
+WIDTH_MIN, HEIGHT_MIN = 1920, 1080
+ANSWER_MAX_S = 5.0
+PASSWORD_CHARS_MIN, PASSWORD_CLASSES_MIN = 8, 3
+#: Passwords that cameras come with, or that everybody tries first.
+COMMON = frozenset(
+    (
+        "12345",
+        "123456",
+        "1234567",
+        "12345678",
+        "123456789",
+        "admin",
+        "admin123",
+        "admin1234",
+        "admin12345",
+        "888888",
+        "666666",
+        "111111",
+        "000000",
+        "password",
+        "pass1234",
+        "hik12345",
+        "hikvision",
+        "dahua",
+        "abc12345",
+        "abcd1234",
+        "abcd12345",
+        "qwer1234",
+        "1q2w3e4r",
+        "recorder",
+    )
+)
+_CLASSES = (r"[a-z]", r"[A-Z]", r"[0-9]", r"[^A-Za-z0-9]")
+
+
+class Result(StrEnum):
+    PASSED = "passed"
+    FAILED = "failed"
+    #: Nothing is wrong, and the pass line is not reached yet (a box that is a week old).
+    NOT_YET = "not_yet"
+    MANUAL = "manual"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One check. ``found`` says what was measured, ``mend`` what to do where it failed."""
+
+    number: str
+    zh: str
+    en: str
+    result: Result
+    found: tuple[str, ...] = ()
+    mend: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "found": list(self.found)}
+
+
+MANUAL = (
+    ("1", "点位覆盖与禁装区域", "coverage as planned; banned rooms clear"),
+    ("2", "昼夜图像质量", "day and night picture, by eye"),
+    ("12", "角色与审批", "roles: wrong role refused, exports approved"),
+    ("14", "到期删除与保全", "deletion and hold, in a lab copy with an accelerated clock"),
+    ("15", "图像诊断抽测", "staged cover, blur and move are found"),
+    ("16", "试运行不少于 30 天", "trial run of 30 days or more"),
+    ("17", "现场抽查", "sampling on site"),
+)
+
+
+def manual_items() -> list[Item]:
+    return [Item(number=n, zh=zh, en=en, result=Result.MANUAL) for n, zh, en in MANUAL]
+
+
+def judged(number: str, zh: str, en: str, faults: Sequence[str], mend: str, *facts: str) -> Item:
+    """Passed without a fault; the faults are what was found, else the facts."""
+    return Item(
+        number=number,
+        zh=zh,
+        en=en,
+        result=Result.FAILED if faults else Result.PASSED,
+        found=tuple(faults) if faults else facts,
+        mend=mend if faults else "",
+    )
+
+
+def recording(cameras: Sequence[Mapping[str, Any]]) -> Item:
+    """Every enabled camera has a durable fragment of the last 30 s."""
+    enabled = [one for one in cameras if one["enabled"]]
+    faults = [f"{one['camera']}: not recorded" for one in enabled if not one["recording"]]
+    if not enabled:
+        faults = ["there is no enabled camera"]
+    facts = [f"{one['camera']}: {one['newest_age_seconds']} s" for one in enabled]
+    return judged("4a", "正在录像", "recording now", faults, "see xueliang status", *facts)
+
+
+def completeness(cameras: Sequence[Mapping[str, Any]]) -> Item:
+    """Coverage of the past 24 hours; a box that is younger has not shown it yet."""
+    faults, facts, young = [], [], False
+    for one in cameras:
+        if not one["enabled"]:
+            continue
+        ratio = one["coverage"].get("24h")
+        if ratio is None:
+            young = True
+            continue
+        facts.append(f"{one['camera']}: {100 * ratio:.3f} %")
+        if ratio < COMPLETENESS_MIN:
+            faults.append(f"{one['camera']}: {100 * ratio:.3f} % of the past 24 h")
+    item = judged(
+        "4b", "24 小时完整率 ≥99.5 %", "completeness of 24 h", faults,
+        "xueliang completeness names each gap and its cause", *facts,
+    )  # fmt: skip
+    if young and not faults:
+        return Item(
+            number=item.number, zh=item.zh, en=item.en, result=Result.NOT_YET, found=item.found
+        )
+    return item
+
+
+def retention(cameras: Sequence[Mapping[str, Any]], days: float | None, min_days: int) -> Item:
+    """90 days are kept, or will be: by a history that is mature, else by what the disks give at the
+    measured rates (``days``; None while they are not known)."""
+    faults: list[str] = []
+    facts: list[str] = []
+    young = False
+    for one in cameras:
+        if not one["enabled"]:
+            continue
+        name = one["camera"]
+        if one["history"]["mature"]:
+            facts.append(f"{name}: oldest {one['oldest']}")
+            continue
+        young = True
+        facts.append(f"{name}: due since {one['history']['due_from']}")
+    if days is not None:
+        told = f"these disks give {days:.0f} days at the rates measured"
+        (faults if days < min_days else facts).append(told)
+    else:
+        young = True
+        facts.append("the cameras' rates are not measured yet")
+    result = Result.FAILED if faults else Result.NOT_YET if young else Result.PASSED
+    return Item(
+        number="5", zh=f"保存 ≥{min_days} 天", en=f"kept for {min_days} days", result=result,
+        found=tuple(faults or facts), mend="xueliang plan says what it takes" if faults else "",
+    )  # fmt: skip
+
+
+def resolution(cameras: Sequence[Mapping[str, Any]]) -> Item:
+    """1080p or more of each stream that is recorded; a contract may say otherwise."""
+    faults, facts = [], []
+    for one in cameras:
+        width, height = one.get("width"), one.get("height")
+        if not one["enabled"] or not width or not height:
+            continue
+        facts.append(f"{one['camera']}: {width}x{height}")
+        if max(width, height) < WIDTH_MIN or min(width, height) < HEIGHT_MIN:
+            faults.append(f"{one['camera']}: {width}x{height}")
+    mend = "choose the main stream (profile), or note what the contract says"
+    return judged("3", "分辨率 ≥1080p", "resolution of 1080p", faults, mend, *facts)
+
+
+def clocks(
+    host_is_synchronized: bool,
+    time_trusted: bool | None,
+    cameras: Mapping[str, float | None],
+) -> Item:
+    faults = [] if host_is_synchronized else ["this box: nothing disciplines the clock"]
+    if time_trusted is False:
+        faults.append("this box: its time is not trusted")
+    facts = []
+    for name, offset_s in cameras.items():
+        if offset_s is None:
+            facts.append(f"{name}: not known")
+            continue
+        facts.append(f"{name}: {offset_s:+.1f} s")
+        if abs(offset_s) > CLOCK_TARGET_S:
+            grave = "beyond the limit" if abs(offset_s) > CLOCK_LIMIT_S else "off"
+            faults.append(f"{name}: {offset_s:+.1f} s, {grave}")
+    mend = "NTP on the box and on every camera; xueliang check says what is wrong"
+    return judged("6", "时钟偏差", "clocks", faults, mend, *facts)
+
+
+def poll(document: Mapping[str, Any]) -> list[Item]:
+    """Of a self-check: what a platform's RecordInfo finds, and what plays."""
+    lists, plays, facts, played = [], [], [], []
+    for one in document["cameras"]:
+        name = one["camera"]
+        lists += [f"{name}: {fault}" for fault in one["faults"]]
+        if one["state"] == "check_failed":
+            lists.append(f"{name}: could not be asked")
+        facts.append(f"{name}: {one['state']}")
+        for play in one["plays"]:
+            if play["state"] in ("mismatch", "unreadable"):
+                plays.append(f"{name}: {play['what']} {play['state']}")
+            elif play["state"] == "ok":
+                at, pictures = play["at"], play["pictures"]
+                played.append(f"{name}: {play['what']} {at}, {pictures} pictures")
+    see = "xueliang self-check shows each camera"
+    return [
+        judged("9", "录像检索与时间轴一致", "RecordInfo fits the ledger", lists, see, *facts),
+        judged(
+            "5b", "最早与随机一分钟可回放", "oldest and a random minute play", plays, see, *played
+        ),
+    ]  # fmt: skip
+
+
+def registration(platforms: Sequence[Mapping[str, Any]]) -> Item:
+    if not platforms:
+        return Item(
+            number="8", zh="平台注册", en="registered with platforms", result=Result.SKIPPED,
+            found=("the settings name no platform",),
+        )  # fmt: skip
+    faults = [
+        f"{one['platform']}: {one.get('state', 'unknown')}"
+        for one in platforms
+        if not one["registered"]
+    ]
+    facts = [f"{one['platform']}: since {one.get('since')}" for one in platforms]
+    mend = "see the platform-joining guide, by the state that is named"
+    return judged("8", "平台注册", "registered with platforms", faults, mend, *facts)
+
+
+def password_faults(name: str, username: str, password: str) -> Iterator[str]:
+    """Without ever telling the password."""
+    classes = sum(bool(re.search(one, password)) for one in _CLASSES)
+    if password.lower() in COMMON or password.lower() == username.lower():
+        yield f"{name}: a password that everybody tries first"
+    elif len(password) < PASSWORD_CHARS_MIN or classes < PASSWORD_CLASSES_MIN:
+        yield (f"{name}: below {PASSWORD_CHARS_MIN} characters of {PASSWORD_CLASSES_MIN} classes")
+
+
+def is_accepted(items: Sequence[Item]) -> bool:
+    """Nothing failed; what is not yet to be seen, or for people, does not count against it."""
+    return all(item.result is not Result.FAILED for item in items)
