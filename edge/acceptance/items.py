@@ -7,8 +7,7 @@ nobody takes the report for the whole acceptance.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -18,37 +17,6 @@ COMPLETENESS_MIN = 0.995
 CLOCK_LIMIT_S, CLOCK_TARGET_S = 30.0, 5.0
 WIDTH_MIN, HEIGHT_MIN = 1920, 1080
 ANSWER_MAX_S = 5.0
-PASSWORD_CHARS_MIN, PASSWORD_CLASSES_MIN = 8, 3
-#: Passwords that cameras come with, or that everybody tries first.
-COMMON = frozenset(
-    (
-        "12345",
-        "123456",
-        "1234567",
-        "12345678",
-        "123456789",
-        "admin",
-        "admin123",
-        "admin1234",
-        "admin12345",
-        "888888",
-        "666666",
-        "111111",
-        "000000",
-        "password",
-        "pass1234",
-        "hik12345",
-        "hikvision",
-        "dahua",
-        "abc12345",
-        "abcd1234",
-        "abcd12345",
-        "qwer1234",
-        "1q2w3e4r",
-        "recorder",
-    )
-)
-_CLASSES = (r"[a-z]", r"[A-Z]", r"[0-9]", r"[^A-Za-z0-9]")
 
 
 class Result(StrEnum):
@@ -237,15 +205,6 @@ def registration(platforms: Sequence[Mapping[str, Any]]) -> Item:
     facts = [f"{one['platform']}: since {one.get('since')}" for one in platforms]
     mend = "see the platform-joining guide, by the state that is named"
     return judged("8", "平台注册", "registered with platforms", faults, mend, *facts)
-
-
-def password_faults(name: str, username: str, password: str) -> Iterator[str]:
-    """Without ever telling the password."""
-    classes = sum(bool(re.search(one, password)) for one in _CLASSES)
-    if password.lower() in COMMON or password.lower() == username.lower():
-        yield f"{name}: a password that everybody tries first"
-    elif len(password) < PASSWORD_CHARS_MIN or classes < PASSWORD_CLASSES_MIN:
-        yield (f"{name}: below {PASSWORD_CHARS_MIN} characters of {PASSWORD_CLASSES_MIN} classes")
 
 
 def is_accepted(items: Sequence[Item]) -> bool:

@@ -25,6 +25,7 @@ from edge.acceptance.report import HTML_NAME, JSON_NAME, faults_of, html_of, sig
 from edge.archive_check import archive_findings
 from edge.audit_verification import is_sound, verify_all
 from edge.auditing import on_record
+from edge.care.passwords import weakness
 from edge.check import Severity, check_machine
 from edge.planning import plan_document
 from edge.self_check import at_leisure, offsets_of_cameras
@@ -170,7 +171,9 @@ def _passwords(settings: Settings) -> Item:
             faults.append(f"{name}: {error}")
             continue
         checked += 1
-        faults += items.password_faults(name, username, password)
+        weak = weakness(username, password)
+        if weak is not None:  # told without a trace of the password
+            faults.append(f"{name}: {weak.zh} {weak.en}")
         if password in seen:
             faults.append(f"{name}: the same password as {seen[password]}")
         seen.setdefault(password, name)

@@ -34,6 +34,8 @@ from retention.audit_chain import Outcome as Deed
 from retention.clock import Clock, SystemClock
 from retention.model import US_PER_S
 from retention.priority import Disk, give_way
+from retention.progress import Progress
+from retention.service_manager import ServiceManager
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ HEARTBEAT_US = 30 * US_PER_S
 RECORD_US = 3600 * US_PER_S
 RECORD_TIMEOUT_S = 30.0
 RETRY_S = 10.0
+#: A turn is a look at one camera, which is bounded, or a short wait.
+PROGRESS_US = {"looks": 300 * US_PER_S}
 _TICK_S = 0.5
 
 
@@ -101,6 +105,7 @@ class Service:
         self._clock = clock
         self._stopping = threading.Event()
         self._reloading = threading.Event()
+        self._manager = ServiceManager()
         self._record = _Record(audit, clock)
         self._inspector = make_inspector(
             settings.storage.state_dir / "index.db",
@@ -121,10 +126,15 @@ class Service:
 
     def run(self) -> None:
         log.info("diagnose_started", extra={"cameras": len(self._names())})
+        progress = Progress(PROGRESS_US, self._clock.monotonic_us())
+        self._manager.ready()
         try:
             while not self._stopping.is_set():
                 self._turn()
+                progress.beat("looks", self._clock.monotonic_us())
+                self._manager.feed(progress, self._clock.monotonic_us())
         finally:
+            self._manager.stopping()
             self._inspector.close()
             self._tell()
             self._record.end()

@@ -144,7 +144,8 @@ def _state_folders(state_dir: Path, users: dict[str, tuple[int, int]]) -> None:
     """As tmpfiles.d makes them, for a state folder that stands elsewhere."""
     _folder(state_dir, 0o750, EDGE, users)
     _folder(state_dir / "audit", 0o750, EDGE, users)
-    for name, owner in (("uplink", "xueliang-uplink"), ("console", CONSOLE)):
+    owners = {"uplink": "xueliang-uplink", "console": CONSOLE, "diagnose": "xueliang-diagnose"}
+    for name, owner in owners.items():
         _folder(state_dir / name, 0o700 if name == "console" else 0o750, owner, users)
         _folder(state_dir / "audit" / name, 0o750, owner, users)
 

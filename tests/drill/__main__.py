@@ -26,7 +26,7 @@ from tests.drill.packages import broken, repacked
 SOURCE = Path(__file__).parents[2]
 STATE = "/var/lib/xueliang"
 PYTHON = "/usr/lib/xueliang-edge/current/bin/python"
-SERVICES = tuple(f"xueliang-{one}.service" for one in ("edge", "uplink", "console"))
+SERVICES = tuple(f"xueliang-{one}.service" for one in ("edge", "uplink", "console", "diagnose"))
 PLATFORM_HOST, CAMERA_HOST = "198.51.100.7", "192.0.2.10"
 
 
@@ -127,7 +127,7 @@ class Drill:
         self._wait_recording()
         took_s = time.monotonic() - begun_s
         machine = self.machine
-        for service in ("edge", "uplink", "console"):
+        for service in ("edge", "uplink", "console", "diagnose"):
             unit = f"xueliang-{service}.service"
             assert machine.said("systemctl", "is-active", unit) == "active", machine.said(
                 "journalctl", "-u", unit, "-n", "30", "--no-pager"
@@ -180,6 +180,7 @@ class Drill:
             },
             "uplink": {"read footage", "read index", "platform secret", "live tap", "platform"},
             "console": {"read footage", "read index", "accounts", "control of edge", "live tap"},
+            "diagnose": {"read footage", "read index", "live tap"},
         }  # fmt: skip
         told = []
         for service, allowed in may.items():
