@@ -29,6 +29,7 @@ from retention.index.write import connect_for_writing, put_segment
 from retention.journal import Entry, authentic, longest_chain
 from retention.model import Segment, SegmentState
 from retention.mp4.boxes import SegmentCorrupt
+from retention.ownership import hand_over
 from retention.replica import read_replica
 from retention.segment_files import FoundFile, camera_folders, facts_at, files_in, hour_folders
 from retention.stamp import read_stamp
@@ -415,6 +416,7 @@ def _put_in_place(rebuilt: Path, index_path: Path) -> None:
     takes as lost and rebuilds."""
     file = os.open(rebuilt, os.O_RDONLY)
     try:
+        hand_over(file, index_path.parent)
         os.fsync(file)
     finally:
         os.close(file)
