@@ -196,6 +196,64 @@ def accept(
         sys.exit(EXIT_FINDING)
 
 
+passphrase_option = click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    help="加密口令文件 a file with the passphrase that seals it",
+)
+
+
+def _passphrase(path: Path | None) -> str:
+    from config.secrets import read_secret
+
+    return "" if path is None else read_secret(path).reveal()
+
+
+@main.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="a new file")
+@passphrase_option
+@config_option
+@json_option
+@_report_errors
+def backup(output: Path, passphrase_file: Path | None, config_path: Path, as_json: bool) -> None:
+    """备份 Settings, passwords, the box's key and console accounts, into one file (mode 0600)."""
+    from edge.backup import backup as make
+
+    names = make(config_path, output, _passphrase(passphrase_file))
+    if as_json:
+        _print_json({"file": str(output), "sealed": passphrase_file is not None, "held": names})
+        return
+    click.echo(f"已备份 written: {output} ({len(names)})")
+    if passphrase_file is None:
+        click.echo(
+            "未加密:含密码与签名密钥,请妥善保管 not sealed: it holds passwords and the box's key"
+        )
+
+
+@main.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--replace", is_flag=True, help="覆盖现有文件 write over what stands")
+@passphrase_option
+@config_option
+@json_option
+@_report_errors
+def restore(
+    source: Path,
+    replace: bool,
+    passphrase_file: Path | None,
+    config_path: Path,
+    as_json: bool,
+) -> None:
+    """恢复 Puts a backup back; edge must not run."""
+    from edge.backup import restore as put_back
+
+    names = put_back(source, config_path, _passphrase(passphrase_file), may_replace=replace)
+    if as_json:
+        _print_json({"restored": names})
+    else:
+        click.echo(f"已恢复 restored: {', '.join(names)}")
+
+
 @main.command()
 @click.argument("services", nargs=-1, type=click.Choice(["edge", "uplink", "console", "diagnose"]))
 @config_option

@@ -53,6 +53,8 @@ class Action(StrEnum):
     TIME_CONFIRMED = "time_confirmed"
     REINDEX = "reindex"
     ACCEPTANCE = "acceptance"
+    BACKUP = "backup"  # of keys and settings
+    RESTORE = "restore"
     VERIFY = "verify"
     EXPORT = "export"
     REPORT = "report"  # the evidence pack was made

@@ -78,7 +78,7 @@ def set_up(
             f"{config} exists: this box is set up", hint="to write it anew: --replace"
         )
     plan = setup_plan(site, config.parent / "secrets")
-    users = _users()
+    users = services()
     _folder(config.parent, 0o755, None, None)
     _folder(config.parent / "secrets", 0o751, None, users)
     old = {one.path: one.path.read_bytes() for one in plan.passwords if one.path.exists()}
@@ -95,7 +95,7 @@ def set_up(
         raise
     format_disks()
     disks = _take_disks(plan, users, clock, may_adopt=may_adopt)
-    _write(config, plan.settings_text, SETTINGS_MODE, None, users)
+    write_owned(config, plan.settings_text.encode(), SETTINGS_MODE, None, users)
     _state_folders(plan.state_dir, users)
     password_text = first_account(load(config), first_user)
     return SetUp(
@@ -107,7 +107,7 @@ def set_up(
     )
 
 
-def _users() -> dict[str, tuple[int, int]]:
+def services() -> dict[str, tuple[int, int]]:
     """The services' users, with the group they share; none on a machine without the package, or
     for who is not root: then all belongs to who runs this."""
     found: dict[str, tuple[int, int]] = {}
@@ -162,18 +162,19 @@ def _folder(
 def _write_password(password: PasswordFile, users: dict[str, tuple[int, int]]) -> None:
     if password.text != password.text.strip("\r\n"):
         raise SiteFileRefused("a password ends with a line end", hint="write it in one line")
-    _write(password.path, password.text, SECRET_MODE, password.owner, users)
+    write_owned(password.path, password.text.encode(), SECRET_MODE, password.owner, users)
 
 
-def _write(
-    path: Path, text: str, mode: int, owner: str | None, users: dict[str, tuple[int, int]]
+def write_owned(
+    path: Path, content: bytes, mode: int, owner: str | None, users: dict[str, tuple[int, int]]
 ) -> None:
-    """Whole or not at all, with its mode and owner before it has a name."""
+    """Whole or not at all, with its mode and owner before it has a name; ``owner`` None is root,
+    with the services' group. Raises :class:`OSError`."""
     beside = path.with_name(f".{path.name}.new")
     beside.unlink(missing_ok=True)
     file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(file, "wb") as out:
-        out.write(text.encode())
+        out.write(content)
         out.flush()
         if users:
             _give(beside, owner, users)
