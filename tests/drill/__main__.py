@@ -20,6 +20,7 @@ from config.instants import parse_instant
 from distribution import deb
 from edge.demo import plan_json
 from edge.demo.plan import CameraPlan, StreamPlan
+from tests.drill.documents import commands
 from tests.drill.machine import Machine, base_root
 from tests.drill.packages import broken, repacked
 
@@ -57,6 +58,9 @@ class Drill:
                     self.broken_upgrade,
                     self.remove_and_purge,
                     self.new_box_on_old_disks,
+                    self.acceptance,
+                    self.documents,
+                    self.encrypted_and_mirrored,
                 ):
                     begun_s = time.monotonic()
                     told = step()
@@ -86,9 +90,7 @@ class Drill:
         disk = self.machine.root / "disk.img"
         with disk.open("wb") as file:
             file.truncate(3 * 2**30)
-        self.loop = subprocess.run(
-            ["losetup", "-f", "--show", str(disk)], check=True, capture_output=True, text=True
-        ).stdout.strip()
+        self.loop = _loop(disk)
         self._make_node()
         machine.write("/root/site.toml", self._site())
         refused = machine.run(
@@ -321,6 +323,76 @@ class Drill:
         assert told["adopted_segments"] == before, (told, before)
         return f"{before} segments adopted, recording on the same disks"
 
+    def acceptance(self) -> str:
+        """With its drill: the recorder is killed, systemd brings it back."""
+        machine = self.machine
+        done = machine.run("xueliang", "accept", "-o", "/root/report", "--drills", "--json")
+        document = json.loads(done.stdout)
+        results = {item["number"]: item["result"] for item in document["items"]}
+        drill = next(item for item in document["items"] if item["number"] == "13")
+        assert drill["result"] == "passed", drill
+        assert results["4a"] == results["5b"] == results["9"] == "passed", document
+        machine.must("xueliang", "accept", "--verify", "/root/report")
+        return f"{results}; {drill['found'][0]}"
+
+    def documents(self) -> str:
+        """What the documents have root do; each line once, by what this drill has at hand."""
+        machine = self.machine
+        ran: list[str] = []
+        for page in sorted((SOURCE / "docs").glob("*.md")):
+            for line in commands(page.read_text(), "root"):
+                if line in ran:
+                    continue
+                ran.append(line)
+                if line.startswith("/usr/lib/xueliang-edge/rollback"):
+                    done = machine.run("sh", "-c", line)  # there is no older version by now
+                    assert "no version to go back to" in done.stderr, done.stderr
+                elif line.startswith("xueliang setup"):
+                    continue  # done in the steps set up and new box
+                elif line.startswith("dpkg -i"):
+                    continue  # done in the steps install and upgrade
+                else:
+                    machine.must("sh", "-c", line)
+        self._wait_recording()
+        return f"{len(ran)} lines"
+
+    def encrypted_and_mirrored(self) -> str:
+        """Where this kernel has dm-crypt and md; says so where it has not."""
+        machine = self.machine
+        text = (SOURCE / "docs/years.md").read_text()
+        loops = []
+        told = []
+        try:
+            for number in range(2):
+                disk = machine.root / f"extra-{number}.img"
+                with disk.open("wb") as file:
+                    file.truncate(256 * 2**20)
+                loops.append(_loop(disk))
+                status = os.stat(loops[-1])
+                machine.run(
+                    "mknod", loops[-1], "b", str(os.major(status.st_rdev)),
+                    str(os.minor(status.st_rdev)),
+                )  # fmt: skip
+            machine.write("/root/volume.key", "not a secret")
+            for kind in ("cryptsetup", "mdadm"):
+                lines = commands(text, "disk")
+                at = next(i for i, line in enumerate(lines) if line.startswith(kind))
+                count = 3 if kind == "cryptsetup" else 2
+                for line in lines[at : at + count]:
+                    line = line.replace("/dev/loopX", loops[0]).replace("/dev/loopY", loops[1])
+                    done = machine.run("sh", "-c", line)
+                    if done.returncode:
+                        told.append(f"{kind} not run: {done.stderr.strip().splitlines()[-1:]}")
+                        break
+                else:
+                    told.append(f"{kind} made")
+                machine.run("cryptsetup", "close", "xueliang-a")
+                machine.run("mdadm", "--stop", "/dev/md/xueliang")
+        finally:
+            for loop in loops:
+                subprocess.run(["losetup", "-d", loop], check=False)
+        return "; ".join(told)
+
     # Means -----------------------------------------------------------------------------------
 
     def _cameras(self) -> None:
@@ -460,6 +532,12 @@ class Drill:
             "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "sh", "-c",
             f"find {' '.join(folders)} -type f -readable 2>/dev/null | head",
         )  # fmt: skip
+
+
+def _loop(disk: Path) -> str:
+    """The loop device that now shows a file."""
+    command = ["losetup", "-f", "--show", str(disk)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def main() -> None:
