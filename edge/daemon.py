@@ -631,7 +631,7 @@ class _Edge:
     def _survey_store(self, view: View) -> None:
         """Coverage, age and KPIs of every camera."""
         now_us, settings, kpis = self._clock.utc_us(), self._settings, {}
-        about = known(settings, METRICS_DAYS, view.told()["cameras"])
+        about = known(settings, METRICS_DAYS, view.told())
         with open_store(settings) as store:
             for camera in settings.camera:
                 oldest_us = store.oldest(camera.id)

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from config.schema import Camera, Settings
+from edge.alarms.codes import Code
 from edge.archive_check import ArchiveFinding, archive_findings
+from edge.diagnose.defects import Outcome
+from edge.diagnose.report_file import read_report
 from edge.night_results import results
 from retention import kpi
 from retention.completeness import Completeness
@@ -23,7 +26,6 @@ METRICS_DAYS = 30
 #: A camera's clock counts as right within this (domain.md: "defect at 5 s").
 CLOCK_LIMIT_S = 5.0
 DAY_US = 86_400_000_000
-_FILE_BYTES_MAX = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +42,23 @@ def known(settings: Settings, days: int, live: Mapping[str, Any] | None = None) 
     """Read what the nights and the diagnosis left.
 
     Args:
-        live: cameras as the running edge's status tells them.
+        live: the running edge's status, for its ``cameras`` and ``alarms``.
     """
-    state_dir = settings.storage.state_dir
+    state_dir, live = settings.storage.state_dir, live or {}
     told = {
         name: (str(one.get("manufacturer", "")), str(one.get("model", "")))
-        for name, one in (live or {}).items()
+        for name, one in live.get("cameras", {}).items()
+    }
+    differing = {
+        str(alarm["subject"]): True
+        for alarm in live.get("alarms") or ()
+        if alarm["code"] == Code.CAMERA_NAME_DIFFERS
     }
     return Known(
         offsets_s=night_offsets(state_dir, days),
         pictures=_pictures(state_dir),
         told=told,
+        name_differs=differing,
     )
 
 
@@ -72,17 +80,13 @@ def night_offsets(state_dir: Path, days: int) -> dict[str, list[tuple[str, float
 
 
 def _pictures(state_dir: Path) -> dict[str, Share]:
-    """Checks of ``<state_dir>/diagnose/report.json``: those that came to a judgement."""
-    try:
-        with (state_dir / "diagnose" / "report.json").open("rb") as file:
-            cameras = json.loads(file.read(_FILE_BYTES_MAX))["cameras"]
-        return {
-            str(name): Share(good=normal, all=normal + int(one["checks"]["abnormal"]))
-            for name, one in cameras.items()
-            for normal in [int(one["checks"]["normal"])]
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+    """Checks of the picture that came to a judgement, since the diagnosis was first started."""
+    report = read_report(state_dir)
+    return {
+        name: Share(good=normal, all=normal + one.checks.get(Outcome.ABNORMAL, 0))
+        for name, one in ({} if report is None else report.cameras).items()
+        for normal in [one.checks.get(Outcome.NORMAL, 0)]
+    }
 
 
 def findings_of(settings: Settings, camera: Camera, about: Known) -> list[ArchiveFinding]:

@@ -75,7 +75,7 @@ class _CareCollector(Collector):
             labels=["camera"],
         )
         tamper = GaugeMetricFamily(
-            "nvr_camera_tamper_active",
+            "nvr_camera_tamper_told",
             "1 while the camera says so of its picture",
             labels=["camera", "kind"],
         )

@@ -87,7 +87,7 @@ def report_document(settings: Settings, days: int, now_us: int) -> dict[str, Any
     """
     period = period_of(settings, days, now_us)
     live = _live(settings)
-    about = known(settings, days, live.get("cameras"))
+    about = known(settings, days, live)
     history = _history(settings.storage.state_dir, period)
     with open_store(settings) as store, Index.open_read(index_path(settings)) as index:
         cameras, shares = [], {}

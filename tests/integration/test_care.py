@@ -110,7 +110,7 @@ def test_a_site_with_good_bad_and_broken_cameras(tmp_path: Path) -> None:
             wait_for("the tamper alarm", lambda: tampered in standing(box), 20)
             assert "遮挡" in standing(box)[tampered]["reason_zh"]
             metrics = box.metrics()
-            assert metrics['nvr_camera_tamper_active{camera="gate",kind="covered"}'] == 1
+            assert metrics['nvr_camera_tamper_told{camera="gate",kind="covered"}'] == 1
             assert metrics['nvr_camera_events_total{camera="gate",kind="vehicle"}'] == 1
             assert metrics['nvr_care_ok{camera="gate"}'] == 1
             assert metrics['nvr_care_ok{camera="faulty"}'] == 0

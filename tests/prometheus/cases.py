@@ -185,6 +185,12 @@ CASES: dict[str, Case] = {
     "NvrCheckpointStale": _late("nvr_checkpoint_last_success_timestamp_seconds", 12, 10_800),
     "NvrWitnessSilent": _unheard("nvr_witness_posts_total", 90),
     "NvrExportFailed": _rise("nvr_export_total", 10, 1, result="damaged"),
+    # quality
+    "NvrKpiLow": _value("nvr_site_kpi_ratio", 0.99, 0.996, 62, kpi="online"),
+    "NvrRegisterInvalid": _value("nvr_kpi_ratio", 0, 1, 62, camera="gate", kpi="archive"),
+    "NvrDiagnosisSilent": _late("nvr_diagnose_report_timestamp_seconds", 7, 700),
+    "NvrDiagnosisFailing": _value("nvr_diagnose_state", 1, 0, 62, camera="gate", outcome="failed"),
+    "NvrCareFailing": _value("nvr_care_ok", 0, 1, 62, camera="gate"),
     # time
     "NvrClockUnsynced": Case(
         minutes=6,

@@ -58,6 +58,12 @@ def test_what_the_contract_names_is_there(scraped: dict[str, str]) -> None:
         assert name in architecture
 
 
+def test_no_metric_is_told_twice(scraped: dict[str, str]) -> None:
+    for service, text in scraped.items():
+        names = [name for name, _ in _TYPE.findall(text)]
+        assert [name for name in names if names.count(name) > 1] == [], service
+
+
 def test_labels_are_those_of_the_contract(scraped: dict[str, str]) -> None:
     for text in scraped.values():
         for name, labels in re.findall(
