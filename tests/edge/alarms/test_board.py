@@ -142,7 +142,7 @@ def test_a_disk_that_takes_nothing_stops_no_alarm(tmp_path: Path) -> None:
         assert len(one.board.documents()) == 1
         (tmp_path / "alarms.new").rmdir()
         wait_until(lambda: (tmp_path / STATE_NAME).exists())
-        assert len(one.records()) == 1
+        wait_until(lambda: len(one.records()) == 1)
 
 
 def test_a_subject_that_the_settings_do_not_name_is_no_label(tmp_path: Path) -> None:
