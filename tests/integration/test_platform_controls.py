@@ -23,12 +23,14 @@ from tests.support.calls import offer
 from tests.support.kept_site import FPS, GATE, START_S, KeptSite, kept_site, told
 from tests.support.media_site import expected, received
 from tests.support.playback_oracle import Oracle
+from tests.uplink.bodies import asked, judged
 from uplink.mansrtsp import Method, PlaybackRequest
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 SEQUENCES = 500 if os.environ.get("XUELIANG_FAULTS") == "full" else 12
 AT_ONCE = 6
+full = pytest.mark.skipif(SEQUENCES < 500, reason="make faults")
 #: What is recorded; between the two nothing is.
 SPANS_S = ((0, 25), (35, 60))
 END_S = 60
@@ -123,6 +125,74 @@ def test_what_arrives_is_what_the_store_holds_for_each_order_of_commands(
     orders, pictures = (sum(column) for column in zip(*done, strict=True))
     print(f"{len(done)} sequences, {orders} orders, {pictures} pictures, each as it must be")
     assert pictures > len(done) * 5
+
+
+def test_what_is_no_order_and_what_ends_or_repeats_a_call(site: KeptSite) -> None:
+    times = (START_S, START_S + END_S)
+    with Receiver("tcp").start() as receiver, Receiver("tcp").start() as other:
+        sdp = offer(receiver, name="Playback", channel=GATE, times=times)
+        made = site.call(sdp)
+        assert made.inside("INFO", b"Signal=1\r\n", "application/dtmf-relay").status == 415
+        assert made.inside("INFO", b"not a word of it", "Application/MANSRTSP").status == 400
+        again = made.inside("INVITE", sdp, "Application/SDP")
+        assert again.status == 200
+        assert b"y=" + made.sdp_line("y").encode() in again.body
+        elsewhere = offer(other, name="Playback", channel=GATE, times=times)
+        assert made.inside("INVITE", elsewhere, "Application/SDP").status == 488
+        count = len(receiver.packets)
+        site.peer.wait("more pictures", lambda: len(receiver.packets) > count + 20)
+        assert made.control("TEARDOWN RTSP/1.0", "CSeq: 9").status == 200
+        site.peer.wait("our BYE", made.was_left, 10)
+        for method in ("INFO", "BYE"):
+            body = b"PLAY RTSP/1.0\r\nCSeq: 3\r\n\r\n"
+            assert made.inside(method, body, "Application/MANSRTSP").status == 481
+
+
+@full
+def test_behind_the_end_of_file_we_leave_by_ourselves(site: KeptSite) -> None:
+    """MediaStatus 121 in the dialog, time to seek, then our BYE (gb28181.md 5.5)."""
+    with Receiver("tcp").start() as receiver:
+        sdp = offer(receiver, name="Download", channel=GATE, times=(START_S, START_S + 2))
+        made = site.call(sdp)
+        site.peer.wait("the end", made.has_ended, 20)
+        assert not made.was_left()
+        site.peer.wait("our BYE", made.was_left, 30)
+
+
+@full
+def test_a_defect_is_told_to_subscribers_as_an_alarm_and_with_its_end(site: KeptSite) -> None:
+    fields = (
+        ("Content-Type", "Application/MANSCDP+xml"),
+        ("Event", "Catalog;id=1"),
+        ("Expires", "600"),
+    )
+    subscribe = site.peer.request("SUBSCRIBE", fields=fields, body=asked("Catalog"))
+    assert site.peer.ask(subscribe).status == 200
+
+    def events() -> list[str | None]:
+        notified = site.peer.messages(b"<CmdType>Catalog</CmdType>")
+        roots = [judged(one.body) for one in notified if one.method == "NOTIFY"]
+        return [item.findtext("Event") for root in roots for item in root.iter("Item")]
+
+    def alarms() -> list[str]:
+        roots = [judged(one.body) for one in site.peer.messages(b"<CmdType>Alarm</CmdType>")]
+        return [
+            f"{root.findtext('AlarmMethod')}/{root.findtext('Info/AlarmType')}" for root in roots
+        ]
+
+    covered = {
+        "code": "picture_covered", "about": "camera", "subject": "gate", "number": 1,
+        "name_zh": "画面遮挡", "name_en": "covered picture", "reason_zh": "", "reason_en": "",
+        "since_us": time.time_ns() // 1000, "defect": True,
+        "gb": {"method": 5, "type": 13, "priority": 2},
+    }  # fmt: skip
+    try:
+        site.told = told(alarms=[covered])
+        site.peer.wait("DEFECT", lambda: events() == ["DEFECT"], 40)
+        site.peer.wait("an alarm", lambda: alarms()[:1] == ["5/13"], 40)
+    finally:
+        site.told = told()
+    site.peer.wait("ON", lambda: events() == ["DEFECT", "ON"], 40)
 
 
 def test_calls_step_back_while_recording_has_no_room(site: KeptSite) -> None:

@@ -6,8 +6,11 @@ import asyncio
 import socket
 from contextlib import suppress
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from tests.support.box import free_port
-from uplink.media_sockets import Local, TcpSink, UdpSink, open_sink
+from uplink.media_sockets import BURST_BYTES, Local, Pacer, TcpSink, UdpSink, open_sink
 from uplink.sdp import parse_offer
 
 LOCAL = Local(host="127.0.0.1", interface="")
@@ -51,6 +54,55 @@ def test_a_call_that_ends_does_not_deafen_the_one_that_gets_its_descriptor() -> 
             found[0].close()
 
     asyncio.run(scenario())
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 100_000), st.floats(0, 0.5)), min_size=2, max_size=80),
+    st.sampled_from([1e6, 12e6, 1e8]),
+)
+def test_no_more_leaves_than_the_link_takes_beyond_one_burst(
+    sends: list[tuple[int, float]], bits_per_second: float
+) -> None:
+    """However large a key frame is: in any stretch of time its length times the rate, and a burst.
+
+    What is spent is over the bound by what was sent last at most: that is waited for behind it.
+    """
+    loop = TimedLoop()
+    left: list[tuple[float, int]] = []
+
+    async def scenario() -> None:
+        pacer = Pacer(bits_per_second)
+        for size, idle_s in sends:
+            await asyncio.sleep(idle_s)
+            await pacer.spend(size)
+            left.append((loop.time(), size))
+
+    try:
+        loop.run_until_complete(scenario())
+    finally:
+        loop.close()
+    for first in range(len(left)):
+        sent = 0
+        for at_s, size in left[first:]:
+            sent += size
+            allowed = BURST_BYTES + (at_s - left[first][0]) * bits_per_second / 8
+            assert sent <= allowed + left[first][1] + 1
+
+
+class TimedLoop(asyncio.SelectorEventLoop):
+    """A loop in which sleeping costs no time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now_s = 1000.0
+
+    def time(self) -> float:
+        return self._now_s
+
+    def _run_once(self) -> None:
+        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
+            self._now_s = max(self._now_s, self._scheduled[0]._when)  # type: ignore[attr-defined]
+        super()._run_once()  # type: ignore[misc]
 
 
 def test_a_call_over_udp_may_end_while_its_socket_takes_nothing() -> None:
