@@ -1,7 +1,7 @@
 """Footage for browsers: playlists, stored fragments, sound. Shell, for the console's event loop.
 
 Reading never costs a recorded frame: a few threads read, each a piece of a file at a time, what
-would wait for longer is refused, and the whole service runs at low priority. Nothing is written.
+would wait for longer is refused, and its threads come last at the disk. Nothing is written.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from retention.clock import Clock
 from retention.model import FragmentEntry, MediaFormat, Segment, SegmentHeader
 from retention.mp4.browser import audio_fragment, audio_head, without_audio
 from retention.mp4.scan import scan
+from retention.priority import Disk, give_way
 from retention.read import Store
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ T = TypeVar("T")
 
 #: At once; a disk that records has no time for more.
 READERS = 3
+NICE = 5
 WAITING_MAX = 48
 #: One playlist: a browser asks for the next part while it plays.
 PLAYLIST_US_MAX = 3600 * 1_000_000
@@ -74,7 +76,9 @@ class Footage:
         self._index_path = index_path
         self._volumes = tuple(volumes)
         self._clock = clock
-        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="footage")
+        self._pool = ThreadPoolExecutor(
+            READERS, thread_name_prefix="footage", initializer=give_way, initargs=(NICE, Disk.LAST)
+        )
         self._own = threading.local()
         self._formats: dict[str, MediaFormat] = {}
         self._waiting = 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from config.instants import parse_instant
+from config.instants import format_instant, parse_instant
 from edge.console.footage import PLAYLIST_US_MAX, NotGranted, Window
 from edge.console.grants import REASON_CHARACTERS_MAX, REASON_CHARACTERS_MIN, Grant, Purpose
 from edge.console.guard import BadRequest
@@ -125,6 +125,8 @@ async def watch(visit: Visit) -> Response:
         grant=found,
         shown=[{"id": one, "name": cameras.get(one, one)} for one in found.cameras],
         at_us=at_us,
+        begins=format_instant(found.from_us, visit.parts.zone)[:19],
+        ends=format_instant(found.to_us, visit.parts.zone)[:19],
         zone=visit.parts.settings.site.timezone,
         words=texts,
     )

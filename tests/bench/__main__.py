@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.bench import diagnose, media, recordinfo, recording, scale, sweep, writers
+from tests.bench import console, diagnose, media, recordinfo, recording, scale, sweep, writers
 
 BENCHMARKS = {
     "recording": recording.main,
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "sweep": sweep.main,
     "media": media.main,
     "diagnose": diagnose.main,
+    "console": console.main,
 }
 
 if __name__ == "__main__":

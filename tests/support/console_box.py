@@ -1,19 +1,18 @@
-"""The console as it is run, over TLS, on a store with footage of demo cameras; and its browser."""
+"""The console as it is run, over TLS, on a store that a test has made; and its browser."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import signal
-import ssl
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -21,6 +20,7 @@ from edge.console.accounts import Accounts
 from edge.console.roles import Permission, Role
 from retention.clock import SystemClock
 from tests.support.box import free_port, wait_for
+from tests.support.quiet_network import quiet_network
 
 PASSWORD = "Sonnenschein-90-Tage"
 CHROMIUM = "/usr/bin/chromium"
@@ -50,6 +50,7 @@ class ConsoleBox:
     port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    starts: int = 0
 
     @property
     def config(self) -> Path:
@@ -83,23 +84,30 @@ class ConsoleBox:
         accounts.change_password(name, PASSWORD)
 
     def start(self) -> None:
+        self.starts += 1
         with (self.folder / "console.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", "edge.console", "-c", str(self.config)],
+                [
+                    *quiet_network(),
+                    sys.executable,
+                    "-W",
+                    "ignore",
+                    "-m",
+                    "edge.console",
+                    "-c",
+                    str(self.config),
+                ],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        wait_for("the console", self._answers)
+        wait_for("the console", self._has_started)
 
-    def _answers(self) -> bool:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        try:
-            with urlopen(f"{self.url}/login", context=context, timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (URLError, OSError):
-            return False
+    def _has_started(self) -> bool:
+        assert self.process is not None
+        told = (self.folder / "console.log").read_text()
+        assert self.process.poll() is None, told
+        return told.count("console_started") >= self.starts
 
     def stop(self) -> None:
         if self.process is not None:
@@ -116,8 +124,13 @@ class ConsoleBox:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+    """Debian's Chromium, where the console is. Playwright speaks to it over a pipe."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        program = Path(folder) / "chromium"
+        command = shlex.join([*quiet_network(), CHROMIUM])
+        program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        program.chmod(0o755)
+        browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         try:
             yield browser
         finally:
