@@ -161,7 +161,7 @@ class _Edge:
             self._loop.add_signal_handler(number, self._stopping.set)
         self._loop.add_signal_handler(signal.SIGHUP, self._reloading.set)
         spawner = Spawner()
-        await spawner.warm_up()  # it loads libav while the storage is opened
+        await spawner.warm_up()  # it loads the reader while the storage is opened
         try:
             opened = await asyncio.to_thread(self._open_storage)
             try:

@@ -1,6 +1,6 @@
 """The fork server of the camera children: ``python -m edge.camera.entry FD``.
 
-It imports libav once and forks a child for each request on the socket FD, so that a child starts
+It imports the reader once and forks a child for each request on the socket FD, so that a child starts
 within milliseconds and shares those pages. Single-threaded by design: forking is safe here. It
 ends when the pool closes the socket; its children end with it.
 
@@ -26,7 +26,7 @@ _CRASHED = 70
 
 def main(control: socket.socket) -> None:
     """Serves spawn requests until the pool is gone."""
-    import edge.camera.worker  # noqa: F401 - the point of this process: libav is loaded once
+    import edge.camera.worker  # noqa: F401 - the point of this process: the reader is loaded once
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -70,7 +70,7 @@ class Spawner:
         self._number = 0
 
     async def warm_up(self) -> None:
-        """Start the fork server before it is needed: it loads libav meanwhile. Where that fails,
+        """Start the fork server before it is needed: it loads the reader meanwhile. Where that fails,
         the first :meth:`spawn` tells."""
         async with self._turn:
             if self._control is None:
