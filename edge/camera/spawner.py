@@ -70,8 +70,10 @@ class Spawner:
         self._number = 0
 
     async def warm_up(self) -> None:
-        """Start the fork server before it is needed: it loads the reader meanwhile. Where that fails,
-        the first :meth:`spawn` tells."""
+        """Start the fork server before it is needed: it loads the reader meanwhile.
+
+        Where that fails, the first :meth:`spawn` tells.
+        """
         async with self._turn:
             if self._control is None:
                 with suppress(SpawnFailed):
