@@ -1,8 +1,8 @@
 """The fork server of the camera children: ``python -m edge.camera.entry FD``.
 
 It imports the reader once and forks a child for each request on the socket FD, so that a child
-starts within milliseconds and shares those pages. Single-threaded by design: forking is safe here. It
-ends when the pool closes the socket; its children end with it.
+starts within milliseconds and shares those pages. Single-threaded by design: forking is safe here.
+It ends when the pool closes the socket; its children end with it.
 
 Wire (SOCK_SEQPACKET): in ``spawn NUMBER`` with the child's socket; out ``spawned NUMBER PID`` with
 a pidfd, or ``failed NUMBER ERRNO``; and ``exited PID STATUS`` (negative: the signal that killed it)
