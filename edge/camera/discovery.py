@@ -76,9 +76,9 @@ def announcements(datagram: bytes, sender: str, message_ids: frozenset[str]) -> 
     except XmlRefused:
         return []
     relates = root.text_of("RelatesTo").lower()
-    if not any(one in relates for one in message_ids) or root.first("ProbeMatches") is None:
+    if not any(one in relates for one in message_ids):
         return []
-    found = []
+    found = []  # some leave out the ProbeMatches around them
     for _, match in zip(range(MATCHES_MAX), root.all("ProbeMatch"), strict=False):
         address = _address(match.text_of("XAddrs").split(), sender)
         if address is not None:

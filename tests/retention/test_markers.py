@@ -92,3 +92,33 @@ def test_an_entry_of_unknown_kinds_changes_nothing(tmp_path: Path) -> None:
             ledger._record(Kind.MARKER, data, T0).result()
         count = index.submit(lambda c: c.execute("SELECT count(*) FROM marker").fetchone())
         assert count.result() == (0,)
+
+
+def test_a_tombstone_of_another_time_takes_none(tmp_path: Path) -> None:
+    """What a wrong clock dated is not of that day's footage; re-timed, it is of where it goes."""
+
+    def judged(epoch: int, event: str) -> dict[str, object]:
+        told = {"event": event, "epoch": epoch, "boot": "b", "skew_us": epoch, "code": "x"}
+        return {**told, "cause": "clock_stepped", "previous_end_us": T0}
+
+    tombstone = {"camera": "gate", "reason": "age", "segments": 1, "bytes": 1, "pieces": []}
+    with ledger_on(tmp_path / "index.db") as (index, ledger, _):
+
+        def kept() -> list[int]:
+            rows = index.submit(
+                lambda c: c.execute("SELECT at_us FROM marker ORDER BY 1").fetchall()
+            )
+            return [(row[0] - T0) // S for row in rows.result()]
+
+        ledger._record(Kind.TIME, judged(1, "trusted"), T0)
+        ledger._record(Kind.TIME, judged(2, "untrusted"), T0)
+        ledger.markers_seen(seen(10), T0, epoch=1)
+        ledger.markers_seen(seen(11), T0, epoch=2)
+        spans = [[T0, T0 + 20 * S]]
+        ledger._record(Kind.DELETION, {**tombstone, "spans": spans, "epoch": 0}, T0).result()
+        assert kept() == [11]
+        offset = {"event": "retimed", "epoch": 2, "offset_us": 3600 * S, "estimated": False}
+        ledger._record(Kind.TIME, offset, T0).result()
+        assert kept() == [3611]
+        ledger._record(Kind.DELETION, {**tombstone, "spans": spans, "epoch": 2}, T0).result()
+        assert kept() == []

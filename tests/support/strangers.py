@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
 @contextmanager
-def stranger_device() -> Iterator[str]:
-    """Its ``host:port``; credentials stand in ``tests.peers.ipycam_device``."""
+def stranger_device(address: str = "", wrapper: Sequence[str] = ()) -> Iterator[str]:
+    """Its ``host:port``; credentials stand in ``tests.peers.ipycam_device``.
+
+    Args:
+        address: where it is, in the network namespace that ``wrapper`` enters; it answers
+            WS-Discovery there.
+    """
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.peers.ipycam_device"],
+        [*wrapper, sys.executable, "-m", "tests.peers.ipycam_device", *([address] * bool(address))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.stdout is not None
         assert process.stdin is not None
-        yield f"127.0.0.1:{int(process.stdout.readline())}"
+        yield f"{address or '127.0.0.1'}:{int(process.stdout.readline())}"
         process.stdin.close()

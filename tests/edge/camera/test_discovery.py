@@ -80,7 +80,7 @@ def test_nobody_can_send_us_to_another_host() -> None:
     ("old", "new"),
     [
         (ID.encode(), str(uuid.UUID(int=8)).encode()),  # an answer to somebody else
-        (b"ProbeMatches", b"Hello"),
+        (b"ProbeMatch", b"Hello"),
         (b"http://", b"https://"),
         (b"192.0.2.10:8000", b"192.0.2.10:99999"),
         (b"<d:XAddrs>", b"<d:Others>"),

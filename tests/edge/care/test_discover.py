@@ -14,8 +14,11 @@ from edge.camera.onvif_service import OnvifService
 from edge.care.discover import DiscoveryRefused, Login, discover, discover_now, try_camera
 from edge.demo.plan import CameraPlan, StreamPlan
 from retention.model import GapCause
+from tests.peers import ipycam_device
 from tests.support.box import XUELIANG, Box, BoxCamera, free_port
 from tests.support.cameras import demo_site
+from tests.support.netns import ReservedNet
+from tests.support.strangers import stranger_device
 
 pytestmark = pytest.mark.integration
 _STREAM = StreamPlan(width=320, height=180)
@@ -67,6 +70,20 @@ def test_a_camera_that_is_unplugged_is_not_there() -> None:
         found = discover_now(seconds=0.7, interface="127.0.0.1", port=port)
     assert [str(one.address) for one in found] == [site["gate"].onvif]
     assert found[0].profiles is None
+
+
+@pytest.mark.root
+def test_a_strangers_device_is_found_over_a_cable() -> None:
+    """ipycam in a network namespace, asked over the interface that leads there, on port 3702."""
+    with ReservedNet() as net:
+        address = net.address(10)
+        with stranger_device(address, net.wrapper) as device:
+            login = Login(username=ipycam_device.USERNAME, password=ipycam_device.PASSWORD)
+            (found,) = discover_now(seconds=2, interface=net.outside, login=login)
+    assert str(found.address) == device
+    assert found.maker == "PythonCam"
+    assert found.profiles
+    assert len(found.endpoint) == 32
 
 
 def test_reserved_interfaces_are_left_alone() -> None:
