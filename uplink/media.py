@@ -104,7 +104,7 @@ class Media:
                 return
             served = self._admit(call, invite, offer)
         except (OfferUnfit, Refusal) as error:
-            kind = "unknown" if offer is None else offer.kind.value
+            kind = None if offer is None else offer.kind
             self._refuse(call, invite.request.target, kind, error.status, str(error))
             return
         self._served[call.id] = served
@@ -115,8 +115,7 @@ class Media:
         if served is None or served.session is None or served.is_sending:
             return
         served.is_sending = True
-        kind = served.offer.kind.value
-        self._around.metrics.sessions.labels(call.platform, kind).inc()
+        self._around.metrics.sessions.labels(call.platform, served.offer.kind.label).inc()
         served.task = self._jobs.create_task(served.session.run())
 
     def info(self, call: Call, request: Incoming) -> Reply:
@@ -196,7 +195,7 @@ class Media:
             served.session.sink.close()
         platform = served.call.platform
         if served.is_sending:
-            self._around.metrics.sessions.labels(platform, served.offer.kind.value).dec()
+            self._around.metrics.sessions.labels(platform, served.offer.kind.label).dec()
         self._pool(platform).give_back(served.port)
 
     # Setting up --------------------------------------------------------------------------------
@@ -259,7 +258,7 @@ class Media:
             ssrc_text=_ssrc_text(offer, session),
             filesize_bytes=size_bytes,
         )
-        self._around.metrics.invites.labels(call.platform, offer.kind.value, "200").inc()
+        self._around.metrics.invites.labels(call.platform, offer.kind.label, "200").inc()
         asked = "" if offer.kind is Kind.PLAY else f" {offer.times}"
         detail = f"{offer.transport.value}{asked}, call {served.invite.call_id}"
         call.accept(answer, self._note(f"invite_{offer.kind.value}", served, detail, "accepted"))
@@ -357,12 +356,14 @@ class Media:
     def _give_up(self, served: _Served, status: int, reason: str) -> None:
         self._served.pop(served.call.id, None)
         self._pool(served.call.platform).give_back(served.port)
-        channel, kind = served.channel.gb_id, served.offer.kind.value
+        channel, kind = served.channel.gb_id, served.offer.kind
         self._refuse(served.call, channel, kind, status, reason)
 
-    def _refuse(self, call: Call, target: str, kind: str, status: int, reason: str) -> None:
-        self._around.metrics.invites.labels(call.platform, kind, str(status)).inc()
-        note = AuditNote(action=f"invite_{kind}", target=target, outcome="refused", detail=reason)
+    def _refuse(self, call: Call, target: str, kind: Kind | None, status: int, reason: str) -> None:
+        label = "unknown" if kind is None else kind.label
+        self._around.metrics.invites.labels(call.platform, label, str(status)).inc()
+        action = "invite_unknown" if kind is None else f"invite_{kind.value}"
+        note = AuditNote(action=action, target=target, outcome="refused", detail=reason)
         call.refuse(status, note=note)
 
     def _pool(self, platform: str) -> PortPool:

@@ -31,6 +31,11 @@ class Kind(StrEnum):
     DOWNLOAD = "download"
     TALK = "talk"
 
+    @property
+    def label(self) -> str:
+        """As metrics call it."""
+        return "live" if self is Kind.PLAY else self.value
+
 
 class Transport(StrEnum):
     UDP = "udp"

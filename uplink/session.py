@@ -291,7 +291,7 @@ class Session:
         self._sent_bytes.inc(len(pack))
         now_s = asyncio.get_running_loop().time()
         if is_first:
-            self._around.metrics.first_packet.labels(self.call.platform, self.kind.value).observe(
+            self._around.metrics.first_packet.labels(self.call.platform, self.kind.label).observe(
                 now_s - self._invited_s
             )
         if now_s - self._reported_s > REPORT_S and isinstance(self.sink, UdpSink):

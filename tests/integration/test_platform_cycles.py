@@ -132,7 +132,7 @@ def test_calls_leave_nothing_behind(tmp_path: Path) -> None:
                     early = figures(site, edge)
         assert early is not None
         sessions = [f'nvr_gb28181_sessions{{kind="{kind}",platform="police"}}' for kind in
-                    ("play", "playback", "download")]  # fmt: skip
+                    ("live", "playback", "download")]  # fmt: skip
         wait_for("all ended", lambda: not any(site.box.metrics()[name] for name in sessions))
         late = wait_for("nothing kept", lambda: _rested(site, edge, early), 60)
         print(f"\n{sum(counts.values())} calls, {dict(counts)}\n{early}\n{late}")

@@ -259,10 +259,10 @@ def test_everything_watched_is_on_record_and_counted(site: MediaSite) -> None:
     assert any(note.startswith("download ") and " bytes, " in note for note in notes)
     assert all("call call-" in note and "ssrc " in note for note in notes)
     metrics = site.box.metrics()
-    assert metrics['nvr_gb28181_invites_total{kind="play",platform="police",status="200"}'] >= 6
+    assert metrics['nvr_gb28181_invites_total{kind="live",platform="police",status="200"}'] >= 6
     assert metrics['nvr_gb28181_sent_bytes_total{platform="police",transport="tcp"}'] > 10_000
-    assert metrics['nvr_gb28181_sessions{kind="play",platform="police"}'] == 0
-    assert metrics['nvr_gb28181_first_packet_seconds_count{kind="play",platform="police"}'] >= 6
+    assert metrics['nvr_gb28181_sessions{kind="live",platform="police"}'] == 0
+    assert metrics['nvr_gb28181_first_packet_seconds_count{kind="live",platform="police"}'] >= 6
 
 
 def test_a_camera_that_is_not_exposed_any_more_is_not_shown_any_more(site: MediaSite) -> None:

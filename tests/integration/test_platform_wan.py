@@ -192,7 +192,7 @@ def test_playback_over_a_thin_link_waits_and_loses_nothing(wide: Wide) -> None:
 def test_a_platform_that_vanishes_is_let_go_and_comes_back(wide: Wide) -> None:
     """Nothing says that it is gone but its silence: calls end with the registration, their ports
     are free again."""
-    sessions = 'nvr_gb28181_sessions{kind="play",platform="police"}'
+    sessions = 'nvr_gb28181_sessions{kind="live",platform="police"}'
     with (
         Receiver("udp", host=wide.net.host).start() as first,
         Receiver("tcp", host=wide.net.host).start() as second,
