@@ -37,7 +37,7 @@ bench: install-dev
 	tests/debian-packages.sh
 	$(BIN)/python -m tests.bench
 
-faults: install-dev  ## 100 kills, 20 power cuts, 1,000 network cuts, 100,000 mutations, 10,000 calls
+faults: install-dev  ## 600 kills, 70 power cuts, 1,000 network cuts, 100,000 mutations, 10,000 calls
 	tests/debian-packages.sh
 	XUELIANG_FAULTS=full $(BIN)/python -m pytest tests/crash tests/edge/test_disk_faults.py tests/retention/test_rebuild.py tests/integration/test_host_clock.py tests/integration/test_full_disk.py tests/integration/test_care.py \
 		tests/uplink/test_cuts.py tests/peers/test_kamailio.py tests/integration/test_platform_alarms.py \
