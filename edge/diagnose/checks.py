@@ -40,8 +40,8 @@ class Limits:
     contrast_spread: float = 18
     noise: float = 8
     noise_times: float = 2.5
-    stripes: float = 6
-    stripes_times: float = 1.6
+    stripes: float = 5
+    stripes_times: float = 1.5
     mosaic: float = 0.025
     smear: float = 0.06
     complaints: int = 2  # a stream that begins amid references makes one or two
@@ -146,15 +146,17 @@ def _judge_texture(
         if is_blurred:
             found[Defect.COLOUR_CAST] = _cast(measures, baseline, limits)
             return
+    is_covered = change is not None and _is_covered(change, limits)
     if change is not None:
-        is_covered = _is_covered(change, limits)
         found[Defect.COVERED] = _verdict(is_covered)
-        if is_covered:
-            return
-        if change.kept is not None and found[Defect.SHAKING] is not Outcome.ABNORMAL:
-            is_shifted = change.shift > limits.shift and change.shift_gain > limits.shift_gain
-            found[Defect.MOVED] = _verdict(is_shifted or change.kept < limits.kept)
+    if is_covered:
+        return
     found[Defect.COLOUR_CAST] = _cast(measures, baseline, limits)
+    if found[Defect.COLOUR_CAST] is Outcome.ABNORMAL or change is None or change.kept is None:
+        return
+    if found[Defect.SHAKING] is not Outcome.ABNORMAL:
+        is_shifted = change.shift > limits.shift and change.shift_gain > limits.shift_gain
+        found[Defect.MOVED] = _verdict(is_shifted or change.kept < limits.kept)
 
 
 def _is_broken(measures: Measures, baseline: Baseline | None, limits: Limits) -> bool:

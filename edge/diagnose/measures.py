@@ -32,6 +32,10 @@ _TILE = 8
 ACUITY_CELLS_MIN = 12
 #: Shifts that are less clear than that are none.
 CLEAR_MIN = 0.05
+#: Waves of less than so many grey levels are measured as if they were as strong.
+STRIPES_GREY = 0.5
+#: Of fewer parts one edge across the picture is the median.
+PARTS_MIN = 12
 _WAVES = 64
 
 
@@ -224,7 +228,7 @@ def _stripes(grey: Grey) -> float:
     its length: spectra of parts are joined by their median, so a fence in one place is none."""
     most = 0.0
     for _ in range(3):
-        if min(grey.shape) < 2 * _WAVES:
+        if (grey.shape[0] // _WAVES) * (grey.shape[1] // _WAVES) < PARTS_MIN:
             break
         most = max(most, _strongest_wave(grey))
         grey = tiles(grey, 2).mean(axis=(2, 3))
@@ -239,7 +243,7 @@ def _strongest_wave(grey: Grey) -> float:
     down = np.fft.fftfreq(_WAVES, 1 / _WAVES)[:, None]
     across = np.arange(_WAVES // 2 + 1)[None, :]
     length = np.hypot(down, across)
-    floor = 0.15 * float(window.sum()) / 2  # waves of less than that many grey levels are none
+    floor = STRIPES_GREY * float(window.sum()) / 2
     most = 0.0
     for low in range(3, _WAVES // 2 - 2, 2):
         ring = waves[(length >= low) & (length < low + 2)]

@@ -89,7 +89,7 @@ LIGHTS = ("8", "9.5", "11", "12", "13", "14.5", "16", "17")
 def undamaged(view: View, count: int, chance: np.random.Generator) -> Iterator[Sample]:
     """Looks over a day's light and a night under infrared."""
     for n, at in enumerate(places(view, count)):
-        light = "infrared" if n % 4 == 3 else LIGHTS[int(chance.integers(len(LIGHTS)))]
+        light = "infrared" if n % 2 else LIGHTS[int(chance.integers(len(LIGHTS)))]
         yield _sample(view, at, None, 0.0, light, chance)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from edge.diagnose.inspector import Inspector
 from edge.diagnose.measures import Measures
 from retention.model import US_PER_S
 from tests.edge.diagnose import staging
-from tests.edge.diagnose.staging import RATE, Encoded, Frames
+from tests.edge.diagnose.staging import RATE, Encoded
 from tests.edge.diagnose.store import APART_S, Footage, clip
 
 
@@ -25,8 +26,10 @@ class Stage:
     is_night: bool = False
 
 
-def minute(frames: Frames, stage: Stage, seed: int) -> tuple[Encoded, Encoded]:
-    """The first and the last group of pictures of a minute, ten pictures each."""
+@cache
+def minute(stage: Stage, seed: int) -> tuple[Encoded, Encoded]:
+    """The first and the last group of pictures of a minute."""
+    frames = clip()
     chance = np.random.default_rng(seed)
     count = 11
     first = frames[(stage.at + 20) % 40 : (stage.at + 20) % 40 + 1]
@@ -41,10 +44,9 @@ def minute(frames: Frames, stage: Stage, seed: int) -> tuple[Encoded, Encoded]:
 
 def record(footage: Footage, *stages: Stage) -> None:
     """A minute for each; of a frozen picture two that are the same, of which the second counts."""
-    frames = clip()
     minutes = []
     for n, stage in enumerate(stages):
-        shown = minute(frames, stage, footage.minutes + n)
+        shown = minute(stage, footage.minutes + n)
         if stage.defect is Defect.FROZEN:
             minutes.append(shown)
         footage.marks.append(footage.minutes + len(minutes))

@@ -346,14 +346,16 @@ def _gain(frames: Frames, factor: float, offset: float) -> Frames:
 def _blur(frames: Frames, sigma: float) -> Frames:
     radius = int(3 * sigma) + 1
     weights = np.exp(-((np.arange(-radius, radius + 1) / sigma) ** 2) / 2)
-    weights /= weights.sum()
+    weights = (weights / weights.sum()).astype(np.float32)
     out = frames.astype(np.float32)
     for axis in (1, 2):
         padded = np.pad(out, [(radius, radius) if a == axis else (0, 0) for a in range(4)], "edge")
-        out = sum(
-            weight * np.take(padded, range(n, n + out.shape[axis]), axis=axis)
-            for n, weight in enumerate(weights)
+        size = out.shape[axis]
+        parts = (
+            padded[:, n : n + size] if axis == 1 else padded[:, :, n : n + size]
+            for n in range(len(weights))
         )
+        out = sum(weight * part for weight, part in zip(weights, parts, strict=True))
     return _bytes(out)
 
 

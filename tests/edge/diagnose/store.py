@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from retention.model import ClockState, EndReason, Fragment, MediaFormat, Run, SegmentHeader
@@ -18,8 +19,9 @@ CLIP = MEDIA / "pedestrians-h265-aac.mkv"
 APART_S = 58
 
 
-def clip(seconds: float = 6) -> Frames:
-    return staging.read_frames(CLIP, (512, 384), RATE, seconds)
+@cache
+def clip() -> Frames:
+    return staging.read_frames(CLIP, (384, 288), RATE)
 
 
 class Footage:
