@@ -60,6 +60,7 @@ from edge.nightly import LOOK_S, Nightly
 from edge.orders import SOCKET_NAME as ORDERS_NAME
 from edge.orders import Orders
 from edge.proof import CHECKPOINT_S, Proof
+from edge.report_desk import ReportDesk
 from edge.setup_desk import SetupDesk
 from edge.smart import SmartDesk
 from edge.status import completeness_of, index_path, open_store
@@ -327,6 +328,8 @@ class _Edge:
             )
             exports = ExportJobs(self._config_path, lambda: self._settings)
             stack.callback(exports.close)
+            reports = ReportDesk(self._config_path, lambda: self._settings, self._clock)
+            stack.callback(reports.close)
             commands: dict[str, control.Command] = {
                 "ping": _ping,
                 "status": self._status,
@@ -335,6 +338,7 @@ class _Edge:
                 "checkpoint": proof.checkpoint,
                 "exported": proof.exported,
                 **exports.commands(),
+                **reports.commands(),
                 "hold_add": lambda arguments: self._hold(desk.add, arguments),
                 "hold_release": lambda arguments: self._hold(desk.release, arguments),
                 "reload": self._ask_reload,

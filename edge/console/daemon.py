@@ -14,6 +14,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
 import uvicorn
@@ -118,7 +119,7 @@ class _Console:
             stack.callback(listener.close)
             bind = settings.metrics.bind
             endpoint = Endpoint(
-                bind.host, bind.port + PORT_AFTER_EDGE, metrics.registry, self._health
+                bind.host, bind.port + PORT_AFTER_EDGE, metrics.registry, self._health, self._told
             )
             stack.callback(endpoint.close)
             metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
@@ -202,6 +203,10 @@ class _Console:
         metrics.reloads.labels("ok").inc()
         metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
         log.info("settings_in_force")
+
+    def _told(self) -> dict[str, Any]:
+        """``/status``: what edge's register of alarms reads."""
+        return {"faults": self._parts.faults(), "sessions": len(self._parts.sessions)}
 
     def _health(self) -> Health:
         failure = self._parts.audit.failure

@@ -48,6 +48,7 @@ async def log_in(visit: Visit) -> Response:
         parts.locked_accounts.wait_us(name, now_us), parts.locked_addresses.wait_us(network, now_us)
     )
     if wait_us:
+        parts.login_failed()
         parts.metrics.login_failed("locked")
         return _login(visit, 429, locked_s=-(-wait_us // 1_000_000))
     account = parts.accounts.find(name)
@@ -69,6 +70,7 @@ async def log_in(visit: Visit) -> Response:
 
 async def _failed(visit: Visit, name: str, network: str) -> None:
     parts, now_us = visit.parts, visit.parts.clock.monotonic_us()
+    parts.login_failed()
     delay_us = parts.locked_accounts.failed(name, now_us)
     delay_us = max(delay_us, parts.locked_addresses.failed(network, now_us))
     parts.metrics.login_failed("wrong")

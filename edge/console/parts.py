@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import tzinfo
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 from config.instants import zone_named
 from config.schema import Settings
 from edge import control
+from edge.alarms.codes import Code
 from edge.console.accounts import Accounts
 from edge.console.export_desk import ExportDesk
 from edge.console.footage import Footage
@@ -45,6 +47,9 @@ HASHES_AT_ONCE = 2
 HASHES_WAITING_MAX = 16
 
 
+#: So many failures within so long are no person's mistake.
+ATTACK_FAILURES = 20
+ATTACK_US = 600_000_000
 SEEN_US = 2_000_000
 COVERAGE_US = 120_000_000
 
@@ -117,6 +122,7 @@ class Parts:
     locked_addresses: Lockout = field(default_factory=_lockout(FREE_FAILURES_OF_ADDRESS))
     hashing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HASHES_AT_ONCE))
     hashes_waiting: int = 0
+    failed_logins: deque[int] = field(default_factory=lambda: deque(maxlen=ATTACK_FAILURES))
     _seen: tuple[int, Seen] | None = None
     _coverage: tuple[int, dict[str, Covered]] | None = None
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -139,6 +145,24 @@ class Parts:
     @property
     def zone(self) -> tzinfo:
         return zone_named(self.settings.site.timezone)
+
+    def login_failed(self) -> None:
+        """A wrong password, or a try while one must wait."""
+        self.failed_logins.append(self.clock.monotonic_us())
+
+    def faults(self) -> list[dict[str, str]]:
+        """For edge's register of alarms (edge.alarms)."""
+        oldest_us = self.failed_logins[0] if len(self.failed_logins) == ATTACK_FAILURES else None
+        if oldest_us is None or self.clock.monotonic_us() - oldest_us > ATTACK_US:
+            return []
+        return [
+            {
+                "code": Code.LOGIN_ATTACK.value,
+                "subject": "",
+                "reason_zh": f"10 分钟内失败 {ATTACK_FAILURES} 次以上",
+                "reason_en": f"{ATTACK_FAILURES} failures or more within 10 minutes",
+            }
+        ]
 
     async def read(self, look: Callable[[Store], T]) -> T:
         """What ``look`` finds in the store, read-only, in a thread.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,7 +99,7 @@ class Visit:
             "done": self._done(),
             "tell": self.tell,
             "word": self.word,
-            "both": lambda one, name: one[f"{name}_{self.language}"] or one[f"{name}_zh"],
+            "both": self._both,
             "time": pages.local_time(self.parts.zone),
         }
         return HTMLResponse(pages.render(template, common | values), status)
@@ -141,6 +141,11 @@ class Visit:
     def word(self, key: str) -> str:
         """A phrase for a word of a document; the word itself where a later version wrote it."""
         return self.say(key) if is_known(key) else key.partition(".")[2]
+
+    def _both(self, one: Mapping[str, str], name: str) -> str:
+        """What a document tells in both languages."""
+        text = one[f"{name}_{self.language}"] or one[f"{name}_zh"]
+        return text[:1].upper() + text[1:]
 
     def told(self, error: XueliangError) -> str:
         """An error in the visitor's language, as far as the catalogue knows its kind."""

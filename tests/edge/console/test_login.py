@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from edge.alarms.codes import Code
+from edge.alarms.told import faults_of
 from edge.console import lockout, sessions
 from edge.console.lockout import DELAY_US_MAX, FREE_FAILURES, PLACES, Lockout, network_of
+from edge.console.parts import ATTACK_FAILURES
 from edge.console.roles import Role
 from tests.support.console_site import PASSWORD, ConsoleSite
 
@@ -86,6 +89,18 @@ def test_guessing_from_one_address_is_bounded(site: ConsoleSite) -> None:
     assert statuses.count(401) <= 25
     assert statuses[-1] == 429
     assert site.browser("198.51.100.10").log_in("chen").status_code == 303
+
+
+def test_an_attack_is_an_alarm_while_it_lasts(site: ConsoleSite) -> None:
+    """As edge's register reads it."""
+    for number in range(ATTACK_FAILURES - 1):
+        site.browser(f"198.51.100.{number}").log_in(f"name{number}", "x" * 12)
+    assert site.parts.faults() == []
+    site.browser("198.51.100.99").log_in("other", "x" * 12)
+    (fault,) = faults_of({"faults": site.parts.faults()})
+    assert fault.code is Code.LOGIN_ATTACK
+    site.clock.sleep(601)
+    assert site.parts.faults() == []
 
 
 def test_counters_do_not_grow_with_what_strangers_send() -> None:
