@@ -41,7 +41,7 @@ faults: install-dev  ## 600 kills, 70 power cuts, 1,000 network cuts, 100,000 mu
 	tests/debian-packages.sh
 	XUELIANG_FAULTS=full $(BIN)/python -m pytest tests/crash tests/edge/test_disk_faults.py tests/retention/test_rebuild.py tests/integration/test_host_clock.py tests/integration/test_full_disk.py tests/integration/test_care.py \
 		tests/uplink/test_cuts.py tests/peers/test_kamailio.py tests/integration/test_platform_alarms.py \
-		tests/integration/test_platform_wan.py tests/integration/test_platform_controls.py tests/integration/test_platform_cycles.py tests/integration/test_platform_shedding.py tests/install
+		tests/integration/test_platform_wan.py tests/integration/test_platform_controls.py tests/integration/test_platform_cycles.py tests/integration/test_platform_shedding.py tests/install tests/integration/test_alarms_out.py
 
 fuzz: install-dev  ## every property and parser with 50 times the examples, drawn anew; SIP and MANSCDP mutated for minutes
 	XUELIANG_FUZZ=50 $(BIN)/python -m pytest

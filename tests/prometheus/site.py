@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,11 +17,20 @@ from urllib.request import urlopen
 
 import yaml  # type: ignore[import-untyped]
 
+from edge.console.certificate import CERTIFICATE_NAME
+from edge.console.roles import Scope
+from edge.console.tokens import Tokens
 from edge.demo.plan import CameraPlan, StreamPlan
+from edge.diagnose.defects import Defect, Outcome
+from edge.diagnose.gating import Gate
+from edge.diagnose.report import CameraReport, Report
+from edge.diagnose.report_file import write_report
+from retention.clock import SystemClock
 from tests.peers.platform import PlatformPeer
 from tests.support.box import XUELIANG, free_port, wait_for
 from tests.support.cameras import SiteProcess, demo_process
 from tests.support.uplink_box import BoxPlatform, UplinkBox
+from tests.support.witness import WitnessServer, witness_server
 
 CONFIG = Path(__file__).parents[2] / "config" / "prometheus"
 CAMERAS = ("gate", "hall", "yard")
@@ -34,9 +44,22 @@ class Running:
     box: UplinkBox
     demo: SiteProcess
     peer: PlatformPeer
+    hook: WitnessServer  # of edge's own alarms
 
     def port_of(self, service: str) -> int:
         return self.box.metrics_port + ("edge", "uplink", "console").index(service)
+
+    def diagnose(self, camera: str, *, is_covered: bool) -> None:
+        """Play the diagnosis: what it would write."""
+        gate = Gate(recent=(is_covered,) * 5, is_standing=is_covered)
+        one = CameraReport(checks=dict.fromkeys(Outcome, 1), gates={Defect.COVERED: gate})
+        report = Report(at_us=time.time_ns() // 1000, cameras={camera: one})
+        write_report(self.box.folder / "state", report)
+
+    def posts(self, code: str) -> list[str]:
+        """What edge's webhook heard of alarms of a kind."""
+        told = [json.loads(body) for body in list(self.hook.bodies)]
+        return [one["event"] for one in told if one["code"] == code]
 
     def scrape(self, service: str) -> str:
         with urlopen(f"http://127.0.0.1:{self.port_of(service)}/metrics", timeout=5) as answer:
@@ -51,7 +74,7 @@ def running_site(folder: Path) -> Iterator[Running]:
         CameraPlan(id=name, loop_seconds=4, stream=StreamPlan(width=320, height=192))
         for name in CAMERAS
     ]
-    with PlatformPeer() as peer, demo_process(*plans) as demo:
+    with PlatformPeer() as peer, demo_process(*plans) as demo, witness_server() as hook:
         platform = BoxPlatform(
             server=f"127.0.0.1:{peer.port}", keepalive_seconds=1, retry_seconds=1
         )
@@ -63,13 +86,15 @@ def running_site(folder: Path) -> Iterator[Running]:
         box = UplinkBox(
             folder=folder,
             platforms=[platform],
-            more="".join(cameras) + '[retention]\non_full = "stop"\n',
+            more="".join(cameras)
+            + '[retention]\non_full = "stop"\n'
+            + f'[alarms]\nwebhook_url = "http://127.0.0.1:{hook.server_port}/"\n',
             storage='reserve_bytes = "1MiB"\nsegment_seconds = 2\ndurability_seconds = 1',
         )
         box.write_config()
         with (folder / "box.log").open("wb") as log:
             process = subprocess.Popen([*XUELIANG, "run", "-c", box.config], stdout=log, stderr=log)
-        one = Running(box=box, demo=demo, peer=peer)
+        one = Running(box=box, demo=demo, peer=peer, hook=hook)
         try:
             wait_for("recording", lambda: _is_recording(one), 60)
             box.wait_registered()
@@ -158,6 +183,8 @@ def watched(one: Running, folder: Path) -> Iterator[Watch]:
 
 
 def _write_configs(one: Running, folder: Path, hook_port: int, alertmanager_port: int) -> None:
+    """The samples of ``config/prometheus``, scraping through the console's TLS with a token as a
+    district does; only addresses, files and times are the test's."""
     rules = yaml.safe_load((CONFIG / "alerts.yml").read_text())
     for group in rules["groups"]:
         group["interval"] = "1s"
@@ -168,22 +195,20 @@ def _write_configs(one: Running, folder: Path, hook_port: int, alertmanager_port
     told["route"] |= {"group_wait": "1s", "group_interval": "1s"}
     told["receivers"][0]["webhook_configs"][0]["url"] = f"http://127.0.0.1:{hook_port}/"
     (folder / "alertmanager.yml").write_text(json.dumps(told))
-    scrapes = [
-        {
-            "job_name": f"xueliang-{service}",
-            "static_configs": [
-                {"targets": [f"127.0.0.1:{one.port_of(service)}"], "labels": {"site": SITE}}
-            ],
-        }
-        for service in ("edge", "uplink", "console")
-    ]
+    state = one.box.folder / "state"
+    _, token = Tokens(state, SystemClock()).add("区级监测", frozenset({Scope.METRICS}), 1, "test")
+    (folder / "token").write_text(token)
+    console = {"targets": [f"127.0.0.1:{one.box.console_port}"], "labels": {"site": SITE}}
+    (folder / "sites.json").write_text(json.dumps([console]))
+    document = yaml.safe_load((CONFIG / "prometheus.yml").read_text())
+    document["global"] = dict.fromkeys(document["global"], "1s")
+    document["rule_files"] = ["alerts.yml", str(CONFIG / "recording.yml")]
     target = {"targets": [f"127.0.0.1:{alertmanager_port}"]}
-    document = {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-        "rule_files": ["alerts.yml", str(CONFIG / "recording.yml")],
-        "alerting": {"alertmanagers": [{"static_configs": [target]}]},
-        "scrape_configs": scrapes,
-    }
+    document["alerting"]["alertmanagers"] = [{"static_configs": [target]}]
+    for scrape in document["scrape_configs"]:
+        scrape["authorization"]["credentials_file"] = str(folder / "token")
+        scrape["tls_config"]["ca_file"] = str(state / "console" / CERTIFICATE_NAME)
+        scrape["file_sd_configs"] = [{"files": [str(folder / "sites.json")]}]
     (folder / "prometheus.yml").write_text(json.dumps(document))
 
 

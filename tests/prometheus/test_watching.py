@@ -85,7 +85,7 @@ def test_rules_and_dashboards_name_only_what_exists(scraped: dict[str, str]) -> 
 def test_what_breaks_is_told_and_that_it_is_over(
     site: Running, folder: Path, tmp_path: Path
 ) -> None:
-    """Four faults at once, each with its alert; then all are mended."""
+    """Five faults at once, each with its alert; then all are mended."""
     disk = Disk(folder / "volume")
     if not os.path.ismount(disk.root):
         pytest.skip("needs root, to mount a small disk")
@@ -96,19 +96,23 @@ def test_what_breaks_is_told_and_that_it_is_over(
             ("NvrCameraClockOff", "hall"),
             ("NvrVolumesFull", ""),
             ("NvrUplinkDown", "police"),
+            ("NvrCameraTamper", "yard"),
         }
         assert not expected & watch.alerts("firing")
         site.demo.do("gate", "unplug")
+        site.diagnose("yard", is_covered=True)
         site.demo.do("hall", "clock", offset_us=-7_000_000)
         filler = disk.fill()
         site.peer.mood = "silent"
         _wait(watch, "firing", expected, 100)
         _check_texts(watch)
         site.demo.do("gate", "plug")
+        site.diagnose("yard", is_covered=False)
         site.demo.do("hall", "clock", offset_us=0)
         filler.unlink()
         site.peer.mood = "kind"
         _wait(watch, "resolved", expected, 100)
+        assert site.posts("picture_covered") == ["begun", "ended"]
         rules = [rule for group in watch.ask("rules")["groups"] for rule in group["rules"]]
         assert {rule["health"] for rule in rules} == {"ok"}
         online = "site:nvr_cameras_online:ratio"
