@@ -311,7 +311,10 @@ class OnvifService:
             while line := await reader.readline():
                 answer = json.loads(line)
                 if "id" not in answer:
-                    self._hear(answer)
+                    try:
+                        self._hear(answer)
+                    except Exception:  # whoever hears of events must not end the rest of edge
+                        log.exception("onvif_event_unexpected")
                     continue
                 answered = self._waiting.get(answer["id"])
                 if answered is not None and not answered.done():
@@ -339,8 +342,8 @@ class OnvifService:
             await asyncio.sleep(REVIVE_S)
             try:
                 await self._start()
-            except CameraError as error:
-                log.warning("onvif_process_not_started", extra={"detail": error.detail})
+            except (CameraError, OSError) as error:
+                log.warning("onvif_process_not_started", extra={"error": str(error)})
 
     def _lose(self) -> None:
         """Closes the socket, which ends the process, and fails who waits for it."""

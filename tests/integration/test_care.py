@@ -173,8 +173,15 @@ def test_a_camera_whose_address_moves_is_recorded_on(tmp_path: Path) -> None:
             box.stop()
             box.start()
             box.wait_recording(plan.id)
+
+            def subscribed() -> int:
+                return int(after.do(plan.id, "counts")["subscriptions"])
+
+            wait_for("its events", lambda: subscribed() == 1)
+            box.kill()  # no chance to say anything: the ONVIF process gives it back by itself
+            wait_for("the end of it", lambda: subscribed() == 0, 10)
     finally:
-        box.stop()
+        box.kill()
 
 
 def _state(box: Box, camera: str) -> dict[str, Any]:

@@ -39,8 +39,11 @@ class Heard:
     def __init__(self) -> None:
         self.events: list[WatchedEvent] = []
         self.states: list[WatchState] = []
+        self.is_failing = False
 
     def camera_event(self, event: WatchedEvent) -> None:
+        if self.is_failing:
+            raise AttributeError("a fault of ours")
         self.events.append(event)
 
     def watch_state(self, state: WatchState) -> None:
@@ -163,6 +166,23 @@ def test_a_process_that_is_killed_leaves_none_behind_and_events_go_on(
         gate = site["gate"]
         watching(onvif, work)
         assert is_given_back(gate)
+
+
+def test_who_hears_of_events_and_fails_ends_nothing(onvif: OnvifThread) -> None:
+    async def work(service: OnvifService, heard: Heard) -> None:
+        await service.watch("gate", gate.onvif, *USER)
+        await until(lambda: heard.stands("gate") == "on")
+        heard.is_failing = True
+        gate.do(lambda camera: camera.fire("face"))
+        await asyncio.sleep(0.5)
+        heard.is_failing = False
+        gate.do(lambda camera: camera.fire("vehicle"))
+        await until(lambda: heard.events)
+        assert [one.kind for one in heard.events] == [MarkerKind.VEHICLE]
+
+    with demo_site(_PLAN) as site:
+        gate = site["gate"]
+        watching(onvif, work)
 
 
 def test_a_state_that_stood_before_is_told_as_such(onvif: OnvifThread) -> None:
