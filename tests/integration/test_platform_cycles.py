@@ -30,7 +30,7 @@ from tests.support.media_site import CODE, MediaSite, media_site
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 
 IS_FULL = os.environ.get("XUELIANG_FAULTS") == "full"
-CYCLES = 10_000 if IS_FULL else 300
+CYCLES = 10_000 if IS_FULL else 240
 #: Cycles after which both processes have all that they ever will.
 WARM = 1000 if IS_FULL else 60
 #: Calls at once: as many as there are pairs of ports, so that one that leaked would be missed.
@@ -107,7 +107,7 @@ def test_calls_leave_nothing_behind(tmp_path: Path) -> None:
     with (
         demo_process(plan) as demo,
         media_site(
-            tmp_path, {"gate": f'rtsp = "{demo["gate"].rtsp}"'}, recorded_s=6, extra=ports
+            tmp_path, {"gate": f'rtsp = "{demo["gate"].rtsp}"'}, recorded_s=5, extra=ports
         ) as site,
         Receiver("udp").start() as udp,
         Receiver("tcp").start() as tcp,

@@ -6,18 +6,33 @@ import asyncio
 import socket
 from contextlib import suppress
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.box import free_port
-from uplink.media_sockets import BURST_BYTES, Local, Pacer, TcpSink, UdpSink, open_sink
+from uplink.media_sockets import (
+    BURST_BYTES,
+    CONNECT_PAUSE_S,
+    CONNECT_TRIES,
+    Local,
+    Pacer,
+    PeerGone,
+    TcpSink,
+    UdpSink,
+    open_sink,
+)
 from uplink.sdp import parse_offer
 
 LOCAL = Local(host="127.0.0.1", interface="")
 
 
 def sink(kind: str, port: int, *, live: bool = True) -> TcpSink | UdpSink:
-    transport = {"in": "TCP/RTP/AVP 96\r\na=setup:active", "udp": "RTP/AVP 96"}[kind]
+    transport = {
+        "in": "TCP/RTP/AVP 96\r\na=setup:active",
+        "out": "TCP/RTP/AVP 96\r\na=setup:passive",
+        "udp": "RTP/AVP 96",
+    }[kind]
     text = (
         "v=0\r\no=1 0 0 IN IP4 127.0.0.1\r\ns=Play\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
         f"m=video 9 {transport}\r\na=rtpmap:96 PS/90000\r\ny=0200000001\r\n"
@@ -54,6 +69,37 @@ def test_a_call_that_ends_does_not_deafen_the_one_that_gets_its_descriptor() -> 
             found[0].close()
 
     asyncio.run(scenario())
+
+
+def test_only_the_platform_s_media_host_may_connect() -> None:
+    async def scenario() -> None:
+        port = free_port()
+        one = sink("in", port)
+        opening = asyncio.ensure_future(one.open())
+        await asyncio.sleep(0.01)
+        place = ("127.0.0.1", port)
+        with socket.create_connection(place, 2, source_address=("127.0.0.2", 0)) as stranger:
+            await asyncio.sleep(0.05)
+            assert stranger.recv(10) == b""
+            assert not opening.done()
+        with socket.create_connection(place, 2):
+            async with asyncio.timeout(2):
+                await opening
+        one.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_platform_that_does_not_listen_is_tried_three_times() -> None:
+    async def scenario() -> float:
+        one = sink("out", free_port())  # nobody is at the discard port of loopback
+        began_s = asyncio.get_running_loop().time()
+        with pytest.raises(PeerGone, match="does not answer"):
+            await one.open()
+        one.close()
+        return asyncio.get_running_loop().time() - began_s
+
+    assert asyncio.run(scenario()) >= (CONNECT_TRIES - 1) * CONNECT_PAUSE_S
 
 
 @given(
