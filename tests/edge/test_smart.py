@@ -179,3 +179,17 @@ def test_without_smartctl_there_is_nothing_to_tell(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     assert asyncio.run(SmartDesk(sys=tmp_path).report(os.makedev(8, 0))) == SmartReport()
+
+
+def test_what_roots_unit_left_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed edge may not ask a disk itself; an old answer is none."""
+    left = tmp_path / "left"
+    left.mkdir()
+    (left / "sda.json").write_bytes(ata({5: 7}))
+    monkeypatch.setattr(smart, "disks_of", lambda *_: ["sda"])
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    told = asyncio.run(SmartDesk(left=left).report(1))
+    assert told == parse_smart(ata({5: 7}))
+    assert told != SmartReport()
+    os.utime(left / "sda.json", (1, 1))
+    assert asyncio.run(SmartDesk(left=left).report(1)) == SmartReport()
