@@ -54,6 +54,11 @@ ACCESS = frozenset(
         Action.ACCOUNT_CHANGED,
         Action.TOKEN_CHANGED,
         Action.ACCESS_REFUSED,
+        Action.EXPORT_DESK,
+        Action.GUARDIAN_REQUEST,
+        Action.CAMERA_SET,
+        Action.BACKUP,
+        Action.RESTORE,
         Action.REINDEX,
     }
 )

@@ -30,7 +30,9 @@ def bullets(items: Iterable[str]) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, is_number: bool = False) -> str:
-    """Cells are HTML; the head is text."""
+    """Cells are HTML; the head is text. Nothing where there are no rows."""
+    if not rows:
+        return ""
     titles = "".join(f"<th>{escape(title)}</th>" for title in head)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     kind = " class='numbers'" if is_number else ""

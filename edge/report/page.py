@@ -147,18 +147,20 @@ class _Page:
         total: dict[str, float] = {}
         for one in cameras:
             for cause, seconds in one["missing_seconds"].items():
-                total[cause] = total.get(cause, 0) + seconds / 3600
-        ordered = dict(sorted(total.items(), key=lambda pair: -pair[1]))
-        causes = {self.words.cause(cause): hours for cause, hours in ordered.items()}
+                total[cause] = total.get(cause, 0) + seconds
+        ordered = sorted(total.items(), key=lambda pair: -pair[1])
+        is_long = any(seconds >= 3600 for seconds in total.values())
+        unit_s, unit = (3600, say("小时", "h")) if is_long else (60, say("分钟", "min"))
+        causes = {self.words.cause(cause): seconds / unit_s for cause, seconds in ordered}
         by_cause = (
-            charts.bars(causes, say("小时", "h"), say("缺口原因", "causes of gaps"))
+            charts.bars(causes, unit, say("缺口原因", "causes of gaps"))
             if causes
             else note(say("没有缺口。", "There are no gaps."))
         )
         return section(
             say("录像完整性", "Completeness"),
             f"<p class='legend'>{legend}</p>{plot}"
-            f"<h3>{say('缺失时长，按原因', 'Hours missing, by cause')}</h3>{by_cause}"
+            f"<h3>{say('缺失时长，按原因', 'Time missing, by cause')}</h3>{by_cause}"
             f"<h3>{say('最长的缺口', 'The longest gaps')}</h3>{self._gaps()}",
         )
 

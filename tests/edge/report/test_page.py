@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from edge.report import charts
 from edge.report.charts import Cell
 from edge.report.page import page
-from edge.report.words import Language
+from edge.report.words import ACTIONS, Language
+from retention.audit_chain import Action
 from tests.edge.report.documents import CAMERAS, document
 
 LANGUAGES: tuple[Language, Language] = ("zh", "en")
@@ -77,6 +78,11 @@ def test_each_page_speaks_its_language() -> None:
     assert "power lost" in en
     assert "画面遮挡" in zh
     assert "covered picture" in en
+
+
+def test_no_action_is_left_without_words() -> None:
+    """Whatever is put on record reads in both languages."""
+    assert [action.value for action in Action if action.value not in ACTIONS] == []
 
 
 def test_what_was_not_measured_is_no_number() -> None:
