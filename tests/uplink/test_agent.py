@@ -537,6 +537,18 @@ def test_a_new_offer_inside_a_call() -> None:
     assert (bye.path.host, bye.path.port) == ("192.0.2.2", 5070)  # remote target refreshed
 
 
+def test_a_new_offer_before_the_first_is_answered() -> None:
+    """491; the first goes on."""
+    wire = Wire().online()
+    call = invite(wire)
+    early = ask("INVITE", number=7, call_id="i1", target=CHANNEL, body=SDP)
+    effects = wire.receive(early)
+    assert response(effects).status == 491
+    assert not [effect for effect in effects if isinstance(effect, Invited)]
+    wire.agent.accept(call, b"v=0", wire.now_us)
+    assert response(wire.take()).status == 200
+
+
 def test_what_a_call_sends_goes_to_no_stranger() -> None:
     wire = Wire().online()
     message = ask("INVITE", call_id="i1", target=CHANNEL, body=SDP)
