@@ -41,7 +41,8 @@ def compare(now: Scene, before: Scene) -> Change:
     strong = now.edges > 0.3 * before.edges
     factor, offset = _exposure(now, before, textured & strong)
     changed = np.abs(now.grey - (factor * before.grey + offset)) > CHANGED
-    lost = textured & (now.edges < 0.25 * before.edges)
+    # a darker picture has weaker edges everywhere
+    lost = textured & (now.edges < 0.25 * min(1.0, factor) * before.edges)
     plain = ~textured & (now.edges < TEXTURED) & changed
     hidden = _largest(lost | plain)
     cosine = (now.directions * before.directions).sum(axis=2) / np.maximum(

@@ -11,7 +11,6 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from importlib.metadata import version
@@ -93,12 +92,7 @@ class Service:
     """One thread; signals only set flags."""
 
     def __init__(
-        self,
-        config_path: Path,
-        settings: Settings,
-        clock: Clock,
-        audit: AuditLog,
-        make_inspector: Callable[..., Inspector] = Inspector,
+        self, config_path: Path, settings: Settings, clock: Clock, audit: AuditLog
     ) -> None:
         self._config_path = config_path
         self._settings = settings
@@ -107,7 +101,7 @@ class Service:
         self._reloading = threading.Event()
         self._manager = ServiceManager()
         self._record = _Record(audit, clock)
-        self._inspector = make_inspector(
+        self._inspector = Inspector(
             settings.storage.state_dir / "index.db",
             settings.storage.volumes,
             is_stopping=self._stopping.is_set,
