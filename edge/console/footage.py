@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 #: At once; a disk that records has no time for more.
 READERS = 3
+LOOKERS = 2
 NICE = 5
 WAITING_MAX = 48
 #: One playlist: a browser asks for the next part while it plays.
@@ -76,31 +77,21 @@ class Footage:
         self._index_path = index_path
         self._volumes = tuple(volumes)
         self._clock = clock
-        self._pool = ThreadPoolExecutor(
-            READERS, thread_name_prefix="footage", initializer=give_way, initargs=(NICE, Disk.LAST)
-        )
-        self._own = threading.local()
+        self._reading = _Readers(READERS, self._open)
+        self._looking = _Readers(LOOKERS, self._open)
         self._formats: dict[str, MediaFormat] = {}
-        self._waiting = 0
+
+    def _open(self) -> Store:
+        return Store(self._index_path, self._volumes)
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._reading.close()
+        self._looking.close()
 
-    async def ask(self, query: Callable[[Store], T]) -> T:
-        """Run a query of the store in a reader's thread."""
-        if self._waiting >= WAITING_MAX:
-            raise ReadersBusy(
-                "too much footage is being read now",
-                hint="try again in a few seconds, with fewer cameras or less speed",
-                retry=Retry.LATER,
-            )
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._pool, lambda: query(self._store())
-            )
-        finally:
-            self._waiting -= 1
+    async def look(self, query: Callable[[Store], T]) -> T:
+        """A query of the index alone that may take long, such as a time line of 90 days; what is
+        being played does not wait for it."""
+        return await self._looking.ask(query)
 
     async def playlist(self, window: Window) -> Playlist:
         """What a browser must fetch to show the window."""
@@ -119,7 +110,7 @@ class Footage:
                 {run: format for run, format in formats.items() if format is not None},
             )
 
-        return await self.ask(query)
+        return await self._reading.ask(query)
 
     async def head(self, window: Window, number: int, *, is_sound: bool = False) -> bytes:
         """What stands before a segment's fragments.
@@ -137,7 +128,7 @@ class Footage:
                 return without_audio(head)
             return _sound(audio_head(_header(head)), window)
 
-        return await self.ask(query)
+        return await self._reading.ask(query)
 
     async def piece(
         self, window: Window, number: int, place: int, *, is_sound: bool = False
@@ -161,7 +152,7 @@ class Footage:
             head = _read(store, segment, 0, segment.fragments[0].offset)
             return _sound(audio_fragment(data, _header(head)), window)
 
-        return await self.ask(query)
+        return await self._reading.ask(query)
 
     async def key_picture(self, window: Window, at_us: int) -> tuple[bytes, int]:
         """Head and fragment to decode the key frame at or before an instant from, as one file, and
@@ -183,13 +174,7 @@ class Footage:
             data = _read(store, segment, entry.offset, entry.size_bytes)
             return without_audio(head) + without_audio(data), entry.start_us
 
-        return await self.ask(query)
-
-    def _store(self) -> Store:
-        store: Store | None = getattr(self._own, "store", None)
-        if store is None:
-            store = self._own.store = Store(self._index_path, self._volumes)
-        return store
+        return await self._reading.ask(query)
 
     def _format(self, store: Store, run: str) -> MediaFormat | None:
         found = self._formats.get(run)
@@ -200,6 +185,43 @@ class Footage:
                     self._formats.clear()
                 self._formats[run] = found
         return found
+
+
+class _Readers:
+    """A few threads, each with a store of its own."""
+
+    def __init__(self, count: int, make: Callable[[], Store]) -> None:
+        self._make = make
+        self._own = threading.local()
+        self._waiting = 0
+        self._pool = ThreadPoolExecutor(
+            count, thread_name_prefix="footage", initializer=give_way, initargs=(NICE, Disk.LAST)
+        )
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def ask(self, query: Callable[[Store], T]) -> T:
+        """Raises :class:`ReadersBusy` beside what the query raises."""
+        if self._waiting >= WAITING_MAX:
+            raise ReadersBusy(
+                "too much footage is being read now",
+                hint="try again in a few seconds, with fewer cameras or less speed",
+                retry=Retry.LATER,
+            )
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._pool, lambda: query(self._store())
+            )
+        finally:
+            self._waiting -= 1
+
+    def _store(self) -> Store:
+        store: Store | None = getattr(self._own, "store", None)
+        if store is None:
+            store = self._own.store = self._make()
+        return store
 
 
 def _segment(store: Store, window: Window, number: int) -> Segment:

@@ -68,7 +68,7 @@ async def line(visit: Visit) -> Response:
             store.markers(camera, from_us, to_us),
         )
 
-    found, holds, markers = await visit.parts.footage.ask(query)
+    found, holds, markers = await visit.parts.footage.look(query)
     held = [one for one in _held(holds, camera) if one.to_us > from_us and one.from_us < to_us]
     buckets = glance(found, edges, _stretches(held), markers)
     gaps, count = longest_gaps(found, GAPS_MAX)
@@ -116,7 +116,7 @@ async def hours(visit: Visit) -> Response:
     def query(store: Store) -> tuple[Timeline, list[Hold]]:
         return store.timeline(camera, starts[0], now_us, now_us), store.holds()
 
-    found, holds = await visit.parts.footage.ask(query)
+    found, holds = await visit.parts.footage.look(query)
     edges = [edge for place in range(len(days)) for edge in _day(starts, place)] + [starts[-1]]
     buckets = iter(glance(found, edges, _stretches(_held(holds, camera))))
     return visit.json(

@@ -10,6 +10,7 @@ const select = document.getElementById("camera");
 const cameras = [...select.options].map((option) => ({ id: option.value, name: option.textContent }));
 const said = document.getElementById("days-said");
 const RANGE_US = 600e6;
+const DAY_US = 86400e6;
 
 const timeline = new Timeline(document.getElementById("lines"), cameras, limits, time, words, {
   pick(us, camera) { choose(us, camera); },
@@ -118,5 +119,5 @@ for (const button of document.querySelectorAll("[data-zoom]")) {
 select.addEventListener("change", showDays);
 
 if (document.getElementById("from") && !document.getElementById("from").value) choose(nowUs - RANGE_US, null);
-timeline.refresh();
+timeline.show(nowUs - DAY_US, nowUs); // 90 days of every camera are asked for when they are wanted
 showDays();

@@ -194,6 +194,7 @@ export class Timeline {
         const told = await answer.json();
         if (asked !== this.asked) return;
         this.documents.set(camera.id, told);
+        canvas.dataset.fromUs = String(told.from_us);
         canvas.setAttribute("aria-label", this.summary(camera, told));
       } catch {
         if (asked === this.asked) {
