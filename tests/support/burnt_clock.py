@@ -23,7 +23,7 @@ GRAB = """(video) => {
 }"""
 
 #: The same for the next picture while it plays, with what stands under it at that moment, and under
-#: the one after: a canvas may get that one already.
+#: the one after.
 GRAB_NEXT = """(video) => new Promise((resolve) => video.requestVideoFrameCallback(() => {
   const canvas = document.createElement("canvas");
   canvas.width = video.videoWidth; canvas.height = video.videoHeight;

@@ -21,7 +21,8 @@ def quiet_network() -> tuple[str, ...]:
     if os.geteuid() != 0:
         return ()
     holder = subprocess.Popen(
-        ["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"],
+        ["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec cat"],
+        stdin=subprocess.PIPE,  # it ends with this process, however that ends
         stdout=subprocess.PIPE,
         start_new_session=True,
     )

@@ -129,7 +129,7 @@ def test_playing_over_boundary_and_gap_the_clock_is_the_burnt_one(
         if len(read) == 15:
             page.select_option("#rate", "4")
         picture, shown, following = video.evaluate(GRAB_NEXT)
-        assert read_clock(picture) in (shown, following)
+        assert shown <= read_clock(picture) <= following  # a canvas may get the next one
         assert not read or shown >= read[-1]
         read.append(shown)
     assert read[0] < text(begin_us + 10 * S)
