@@ -224,6 +224,7 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((bind.host, bind.port))
+        listener.listen(CONNECTIONS_MAX)  # whoever comes from now on waits, and is not refused
     except OSError as error:
         listener.close()
         raise ConsoleUnavailable(

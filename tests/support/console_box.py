@@ -51,6 +51,8 @@ class ConsoleBox:
     metrics_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    #: Where it runs: beside the browser; () for tests that connect themselves.
+    wrapper: Sequence[str] = field(default_factory=quiet_network)
 
     @property
     def config(self) -> Path:
@@ -88,7 +90,7 @@ class ConsoleBox:
         with (self.folder / "console.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *quiet_network(),
+                    *self.wrapper,
                     sys.executable,
                     "-W",
                     "ignore",

@@ -116,7 +116,7 @@ class ConsoleSite:
         return browser
 
     def records(self) -> list[Record]:
-        return list(records(self.parts.state_dir, "console"))
+        return list(records(self.folder / "state", "console"))
 
 
 class Browser:

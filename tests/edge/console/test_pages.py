@@ -17,6 +17,7 @@ from edge.console.roles import PERMISSIONS, Role
 from retention.clock import SystemClock
 from tests.support.box import Box, BoxCamera, wait_for
 from tests.support.console_box import DESKTOP, PASSWORD, PHONE, ConsoleBox, chromium, person
+from tests.support.quiet_network import quiet_network
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
@@ -41,7 +42,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     box.write_config()
     plain = box.config.read_text().replace("测试托育中心", "Kita").replace("摄像机 ", "")
     box.config.write_text(plain)  # names are no language's words
-    box.start()
+    box.start(*quiet_network())
     wait_for("edge", lambda: (box.state / "edge.sock").exists() or None)
     yield box
     box.stop()
