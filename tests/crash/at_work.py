@@ -110,6 +110,14 @@ class AtWork:
             stderr=subprocess.DEVNULL,
         )
 
+    def wait_exporting(self) -> None:
+        """Until the first file is being written, or the command has ended."""
+        assert self._exporter is not None
+        deadline = time.monotonic() + 20
+        while self._exporter.poll() is None and not list(self.out.glob(".export.partial-*/*")):
+            assert time.monotonic() < deadline, "the export does not begin"
+            time.sleep(0.002)
+
     def fail_over(self, *, may_hang: bool) -> None:
         """A disk is swapped under its mount, or hangs: footage goes to the others."""
         ill = self.random.choice(self.disks)

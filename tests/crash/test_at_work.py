@@ -23,7 +23,7 @@ IS_FULL = os.environ.get("XUELIANG_FAULTS") == "full"
 #: So often an index made anew is compared at rest.
 REBUILT_EACH = 10
 #: Work, and for how long it goes on at most before it is interrupted, in seconds.
-WORKS = (("sweep", 1.0), ("export", 1.5), ("fail-over", 2.5))
+WORKS = (("sweep", 1.0), ("export", 0.3), ("fail-over", 2.5))
 
 pytestmark = [
     pytest.mark.integration,
@@ -40,6 +40,8 @@ def begin(at: AtWork, number: int, *, may_hang: bool) -> str:
         at.press()
     elif work == "export":
         at.export()
+        if at.random.random() < 0.8:
+            at.wait_exporting()
     else:
         at.fail_over(may_hang=may_hang)
     time.sleep(at.random.uniform(0, longest_s))
