@@ -406,7 +406,8 @@ class _Edge:
         assert self._view is not None
         assert self._proof is not None
         self._view.survey.index_trouble = opened.ledger.index_trouble
-        self.alarms.tell("edge", [*self._view.faults(), *self._proof.faults()])
+        for source, faults in (self._view.faults() | self._proof.faults()).items():
+            self.alarms.tell(source, faults)
         opened.ledger.alive(self._clock.utc_us(), self._time.state())
         self._tell_progress(opened)
         if self._reloading.is_set():
@@ -533,6 +534,7 @@ class _Edge:
         await self._nightly.check_if_due()
         state_dir = self._settings.storage.state_dir
         self._view.survey.self_check = await asyncio.to_thread(newest_check, state_dir)
+        self._view.survey.has_seen_nights = True
 
     async def _look_at_clocks(self) -> None:
         """Ask who knows the time; once it is trusted, re-time what was recorded before."""

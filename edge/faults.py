@@ -30,12 +30,8 @@ HOT_C = 60
 _STORAGE_OK = ("ok", "full")
 
 
-def present(
-    snapshot: Snapshot,
-    told: Mapping[str, Any],
-    retention: RetentionFigures,
-) -> list[Fault]:
-    """Every fault at present.
+def present(snapshot: Snapshot, told: Mapping[str, Any]) -> list[Fault]:
+    """Faults of what is known from the first second on.
 
     Args:
         told: the ``cameras`` and ``volumes`` of edge's ``/status``.
@@ -44,10 +40,31 @@ def present(
         *_cameras(told["cameras"]),
         *_cameras_measured(snapshot),
         *_volumes(snapshot.volumes),
-        *_retention(retention),
         *_time(snapshot),
-        *_proof(snapshot),
+        *_index(snapshot),
     ]
+
+
+def found_later(
+    snapshot: Snapshot,
+    retention: RetentionFigures,
+    *,
+    has_seen_disks: bool,
+    has_seen_nights: bool,
+) -> dict[str, list[Fault]]:
+    """Faults, by source, of what jobs look at only now and then. A source that has not looked since
+    the start is left out: what stood before would end, and begin again."""
+    found: dict[str, list[Fault]] = {}
+    if has_seen_disks:
+        found["disks"] = list(_disks(snapshot.volumes))
+    if retention.ahead is not None:
+        found["retention"] = list(_retention(retention))
+    if snapshot.is_audit_sound is not None:
+        is_sound = snapshot.is_audit_sound
+        found["audit"] = [] if is_sound else [Fault(code=Code.AUDIT_BROKEN)]
+    if has_seen_nights:
+        found["nights"] = list(_nights(snapshot))
+    return found
 
 
 def _cameras(cameras: Mapping[str, Any]) -> Iterator[Fault]:
@@ -89,6 +106,12 @@ def _volumes(volumes: tuple[VolumeSnapshot, ...]) -> Iterator[Fault]:
                 reason_zh=_STATES_ZH.get(volume.state, ""),
                 reason_en=volume.state,
             )
+    if volumes and all(volume.state == "full" for volume in volumes):
+        yield Fault(code=Code.STORAGE_FULL)
+
+
+def _disks(volumes: tuple[VolumeSnapshot, ...]) -> Iterator[Fault]:
+    for volume in volumes:
         bad = {number: raw for number, raw in volume.smart.attributes.items() if raw > 0}
         if bad:
             text = ", ".join(f"{number}={raw}" for number, raw in sorted(bad.items()))
@@ -106,8 +129,6 @@ def _volumes(volumes: tuple[VolumeSnapshot, ...]) -> Iterator[Fault]:
                 reason_zh=f"{heat_c} 摄氏度",
                 reason_en=f"{heat_c} degrees Celsius",
             )
-    if volumes and all(volume.state == "full" for volume in volumes):
-        yield Fault(code=Code.STORAGE_FULL)
 
 
 _STATES_ZH = {
@@ -137,15 +158,16 @@ def _time(snapshot: Snapshot) -> Iterator[Fault]:
         yield Fault(code=Code.CLOCK_UNSYNCHRONIZED)
 
 
-def _proof(snapshot: Snapshot) -> Iterator[Fault]:
+def _index(snapshot: Snapshot) -> Iterator[Fault]:
     if snapshot.index_trouble:
         yield Fault(
             code=Code.INDEX_FAILED,
             reason_zh="录像照常保存，索引暂不写入",
             reason_en=f"footage is recorded all the same: {snapshot.index_trouble}",
         )
-    if snapshot.is_audit_sound is False:
-        yield Fault(code=Code.AUDIT_BROKEN)
+
+
+def _nights(snapshot: Snapshot) -> Iterator[Fault]:
     if snapshot.self_check is not None and not snapshot.self_check.is_passed:
         counts = {
             name: count

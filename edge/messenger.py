@@ -115,8 +115,8 @@ class Messenger:
         self._retry_s = retry_s
         self._awake = threading.Event()
         self._is_stopping = False
-        #: The last attempt failed.
-        self.is_failing = False
+        #: Whether the last attempt failed; None before the first.
+        self.is_failing: bool | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:

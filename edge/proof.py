@@ -86,9 +86,12 @@ class Proof:
         self._scrubbing.stop()
         self._witness.stop()
 
-    def faults(self) -> list[Fault]:
-        """What is wrong now, for the register of alarms."""
-        return [Fault(code=AlarmCode.WITNESS_SILENT)] if self._witness.is_failing else []
+    def faults(self) -> dict[str, list[Fault]]:
+        """What is wrong now, for the register of alarms; nothing before the first attempt."""
+        is_failing = self._witness.is_failing
+        if is_failing is None:
+            return {}
+        return {"witness": [Fault(code=AlarmCode.WITNESS_SILENT)] if is_failing else []}
 
     def finish(self, seconds: float) -> None:
         """At a clean stop: sign what was sealed since the newest checkpoint, the segments that are

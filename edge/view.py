@@ -16,7 +16,7 @@ from edge.alarms.register import Fault
 from edge.camera.pool import CameraPool
 from edge.camera.session import State
 from edge.cameras import CameraInService, Cameras
-from edge.faults import present
+from edge.faults import found_later, present
 from edge.holds import HeldFigures
 from edge.host_time import HostTime
 from edge.metrics import CameraSnapshot, SelfCheckSnapshot, Snapshot, VolumeSnapshot
@@ -49,6 +49,7 @@ class Survey:
     index_trouble: str = ""  # why it takes no rows
     is_audit_sound: bool | None = None  # None: not verified yet
     self_check: dict[str, Any] | None = None  # of the last night
+    has_seen_nights: bool = False  # was looked for one
     held: HeldFigures = field(default_factory=HeldFigures)
     retention: RetentionFigures = field(default_factory=RetentionFigures)
 
@@ -189,9 +190,19 @@ class View:
         used = (one.recorder.buffered_bytes for one in list(self._cameras.in_service.values()))
         return round(min(1.0, max(used, default=0) / self.settings.storage.buffer_bytes), 3)
 
-    def faults(self) -> list[Fault]:
-        """What edge finds wrong with what it does itself."""
-        return present(self.snapshot(), self.told(), self.survey.retention)
+    def faults(self) -> dict[str, list[Fault]]:
+        """What edge finds wrong with what it does itself, by source (edge.faults)."""
+        snapshot, survey = self.snapshot(), self.survey
+        looked_at = [slot.name for slot in self._volumes.slots if slot.device is not None]
+        return {
+            "edge": present(snapshot, self.told()),
+            **found_later(
+                snapshot,
+                survey.retention,
+                has_seen_disks=all(name in survey.smart for name in looked_at),
+                has_seen_nights=survey.has_seen_nights,
+            ),
+        }
 
     def measure_rates(self) -> None:
         """To be called every few seconds: bit rate since the last call."""

@@ -12,7 +12,8 @@ How to use it (``board`` is edge's one :class:`AlarmBoard`):
        board.tell("care", [Fault(code=Code.CAMERA_CLOCK_OFF, subject="gate-exit",
                                  reason_zh="慢 42 秒", reason_en="42 s behind")])
 
-   What it does not name any more has ended. No source raises or clears: it only looks and tells.
+   What it does not name any more has ended, so a source tells nothing before it has looked once.
+   No source raises or clears: it only looks and tells.
    Two sources may tell of the same thing; it is one alarm, that ends when neither tells of it.
 3. What *happened* and is over (a damaged segment was found, a camera's firmware changed) has no
    state to look at: ``board.happened(Fault(…))`` stands for as long as its terms say, then ends by

@@ -8,7 +8,6 @@ import pytest
 
 from edge.alarms.codes import TERMS, Code, Severity
 from edge.faults import present
-from edge.sweeping import RetentionFigures
 from retention.model import US_PER_S
 from tests.edge.test_endpoint import SNAPSHOT
 
@@ -32,7 +31,7 @@ def test_levels(seconds: float | None, code: Code | None) -> None:
     offset_us = None if seconds is None else round(seconds * US_PER_S)
     camera = replace(SNAPSHOT.cameras[0], clock_offset_us=offset_us)
     snapshot = replace(SNAPSHOT, cameras=(camera,))
-    told = present(snapshot, {"cameras": {}}, RetentionFigures())
+    told = present(snapshot, {"cameras": {}})
     found = [one for one in told if one.code in CLOCKS]
     assert [one.code for one in found] == ([] if code is None else [code])
     for one in found:
