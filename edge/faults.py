@@ -47,7 +47,7 @@ def present(snapshot: Snapshot, told: Mapping[str, Any]) -> list[Fault]:
 
 def found_later(
     snapshot: Snapshot,
-    retention: RetentionFigures,
+    retention: RetentionFigures | None,
     *,
     has_seen_disks: bool,
     has_seen_nights: bool,
@@ -57,7 +57,7 @@ def found_later(
     found: dict[str, list[Fault]] = {}
     if has_seen_disks:
         found["disks"] = list(_disks(snapshot.volumes))
-    if retention.ahead is not None:
+    if retention is not None:
         found["retention"] = list(_retention(retention))
     if snapshot.is_audit_sound is not None:
         is_sound = snapshot.is_audit_sound

@@ -52,6 +52,7 @@ class Survey:
     has_seen_nights: bool = False  # was looked for one
     held: HeldFigures = field(default_factory=HeldFigures)
     retention: RetentionFigures = field(default_factory=RetentionFigures)
+    has_seen_footage: bool = False  # retention was looked at
 
 
 class View:
@@ -114,6 +115,7 @@ class View:
 
     def publish_retention(self, figures: RetentionFigures) -> None:
         self.survey.retention = figures
+        self.survey.has_seen_footage = True
 
     def _retention(self) -> dict[str, tuple[float, float | None]]:
         ahead = self.survey.retention.ahead
@@ -198,7 +200,7 @@ class View:
             "edge": present(snapshot, self.told()),
             **found_later(
                 snapshot,
-                survey.retention,
+                survey.retention if survey.has_seen_footage else None,
                 has_seen_disks=all(name in survey.smart for name in looked_at),
                 has_seen_nights=survey.has_seen_nights,
             ),

@@ -38,16 +38,13 @@ def test_cameras_and_disks() -> None:
 
 def test_before_anybody_has_looked_nothing_is_said_of_it() -> None:
     fresh = replace(SNAPSHOT, is_audit_sound=None, self_check=None)
-    sources = found_later(fresh, RetentionFigures(), has_seen_disks=False, has_seen_nights=False)
+    sources = found_later(fresh, None, has_seen_disks=False, has_seen_nights=False)
     assert sources == {}
 
 
 def test_what_was_looked_at_is_told_also_when_all_is_well() -> None:
     well = replace(SNAPSHOT, self_check=None, volumes=())
-    ahead = Outlook(steady_us=200 * DAY_US, ages_us=(), danger_us=None)
-    sources = found_later(
-        well, RetentionFigures(ahead=ahead), has_seen_disks=True, has_seen_nights=True
-    )
+    sources = found_later(well, RetentionFigures(), has_seen_disks=True, has_seen_nights=True)
     assert sources == {"disks": [], "retention": [], "audit": [], "nights": []}
 
 
