@@ -45,6 +45,18 @@ def test_stream_maps_of_the_reference(video: Codec, audio: Codec | None, hexadec
     assert crc32_mpeg2(found) == 0
 
 
+def test_mu_law_is_type_91_and_the_map_s_sum_is_right() -> None:
+    """GB/T 28181-2022; CRC-32/MPEG-2 over the whole map is 0."""
+    data = stream_map(Codec.H264, Codec.ULAW)
+    assert data[16:20] == bytes.fromhex("91c00000")
+    rest = 0xFFFFFFFF
+    for byte in data:
+        rest ^= byte << 24
+        for _ in range(8):
+            rest = (rest << 1 ^ (0x04C11DB7 if rest >> 31 else 0)) & 0xFFFFFFFF
+    assert rest == 0
+
+
 def test_headers_of_the_reference() -> None:
     assert pack_header(3600).hex() == "000001ba440004708401030d43f8"
     assert pack_header(2**33 - 1).hex() == "000001ba7ffffffffc01030d43f8"
