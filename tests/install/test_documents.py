@@ -26,6 +26,7 @@ pytestmark = pytest.mark.integration
 DOCS = Path(__file__).parents[2] / "docs"
 #: These tell of what is wrong with a site, and of a demo's site there is something.
 FINDING = {
+    "diagnose",
     "alarms",
     "camera",
     "discover",
