@@ -157,7 +157,7 @@ def _places(
     """Every file that belongs into a backup; ``files``: what the console's folder held."""
     state_dir = settings.storage.state_dir
     found = [
-        _Place(name="settings", path=config, owner=None, mode=SETTINGS_MODE),
+        _Place(name="settings", path=config, owner=CONSOLE, mode=SETTINGS_MODE),
         _Place(name="signing-key", path=state_dir / KEY_NAME, owner=EDGE),
     ]
     for camera in settings.camera:

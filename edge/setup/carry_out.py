@@ -95,7 +95,7 @@ def set_up(
         raise
     format_disks()
     disks = _take_disks(plan, users, clock, may_adopt=may_adopt)
-    write_owned(config, plan.settings_text.encode(), SETTINGS_MODE, None, users)
+    write_owned(config, plan.settings_text.encode(), SETTINGS_MODE, CONSOLE, users)
     _state_folders(plan.state_dir, users)
     password_text = first_account(load(config), first_user)
     return SetUp(
@@ -169,7 +169,8 @@ def write_owned(
     path: Path, content: bytes, mode: int, owner: str | None, users: dict[str, tuple[int, int]]
 ) -> None:
     """Whole or not at all, with its mode and owner before it has a name; ``owner`` None is root,
-    with the services' group. Raises :class:`OSError`."""
+    with the services' group. The settings are the console's, which may replace them for a person
+    (``edge.console.settings_file``). Raises :class:`OSError`."""
     beside = path.with_name(f".{path.name}.new")
     beside.unlink(missing_ok=True)
     file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

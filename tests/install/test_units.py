@@ -103,4 +103,4 @@ def test_nothing_in_tmpfiles_ages() -> None:
             assert user == "root" or user.startswith("xueliang-"), line
             assert path.startswith("/"), line
             assert mode[-1] in "015", line
-            assert group in ("root", "xueliang"), line
+            assert group in ("root", "xueliang", "xueliang-console"), line
