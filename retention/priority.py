@@ -27,10 +27,13 @@ class Disk(IntEnum):
 
 
 def give_way(nice: int, disk: Disk) -> None:
-    """The calling thread, and what it begins from now on. A kernel that knows no disk priorities
-    is told of once; a nice value that is higher already stays."""
+    """The calling thread, and what it begins from now on. Where it may not be done that is logged,
+    and nothing else; a nice value that is higher already stays."""
     here = threading.get_native_id()
-    os.setpriority(os.PRIO_PROCESS, here, max(nice, os.getpriority(os.PRIO_PROCESS, here)))
+    try:
+        os.setpriority(os.PRIO_PROCESS, here, max(nice, os.getpriority(os.PRIO_PROCESS, here)))
+    except OSError as error:
+        log.info("no_cpu_priority", extra={"error": error.strerror})
     number = _NUMBERS.get(platform.machine())
     libc = ctypes.CDLL(None, use_errno=True)
     if number is None or libc.syscall(number, _WHO_PROCESS, 0, int(disk)):
