@@ -23,7 +23,6 @@ class Permission(StrEnum):
 
     PUBLIC = "public"  # before any login: the login page and its style, nothing else
     OWN = "own"  # whoever is logged in: front page, own password, logout
-    ALARMS = "alarms"  # take note of an alarm
     TIMELINE = "timeline"  # coverage and gaps, no picture
     PLAYBACK = "playback"  # recorded pictures, for a stated reason
     LIVE = "live"  # pictures as they come, for a stated reason
@@ -61,7 +60,6 @@ _EVERYBODY = frozenset({Permission.OWN, Permission.API})
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.INTEGRATOR: _EVERYBODY
     | {
-        Permission.ALARMS,
         Permission.TIMELINE,
         Permission.HOLDS_VIEW,
         Permission.USERS,
@@ -74,7 +72,6 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     },
     Role.HEAD: _EVERYBODY
     | {
-        Permission.ALARMS,
         Permission.TIMELINE,
         Permission.PLAYBACK,
         Permission.EXPORT,
