@@ -527,7 +527,8 @@ class _Edge:
         settings = self._settings
         self.alarms.tell("state folder", await asyncio.to_thread(free_of, settings))
         self.alarms.tell("diagnose", await asyncio.to_thread(self._diagnosis.look))
-        self.alarms.tell("neighbours", await asyncio.to_thread(faults_of_neighbours, settings))
+        for source, faults in (await asyncio.to_thread(faults_of_neighbours, settings)).items():
+            self.alarms.tell(source, faults)
 
     async def _check_nightly(self) -> None:
         assert self._view is not None

@@ -40,15 +40,18 @@ def told_by(settings: Settings, port_offset: int) -> dict[str, Any] | None:
     return told if isinstance(told, dict) else None
 
 
-def faults_of_neighbours(settings: Settings) -> list[Fault]:
-    """Of uplink, while there are platforms; of the console, if it runs."""
-    found = faults_of(told_by(settings, CONSOLE_PORT))
+def faults_of_neighbours(settings: Settings) -> dict[str, list[Fault]]:
+    """By source: whether uplink runs while there are platforms, and what it tells; what the console
+    tells, if it runs. Without an answer of uplink nobody knows of platforms: what was told of them
+    stands.
+    """
+    found = {"console": faults_of(told_by(settings, CONSOLE_PORT))}
     if not settings.platform:
-        return found
+        return found | {"services": [], "uplink": []}
     told = told_by(settings, UPLINK_PORT)
     if told is None:
-        return [*found, Fault(code=Code.SERVICE_DOWN, subject="uplink")]
-    return [*found, *faults_of(told), *_platforms(told)]
+        return found | {"services": [Fault(code=Code.SERVICE_DOWN, subject="uplink")]}
+    return found | {"services": [], "uplink": [*faults_of(told), *_platforms(told)]}
 
 
 def _platforms(told: dict[str, Any]) -> list[Fault]:
