@@ -281,11 +281,12 @@ class Drill:
         worse = broken(self.package, self.folder / "worse.deb", "9.2.0")
         machine.put(worse, "/root/new.deb")
         schema = self._schema()
+        before = machine.said("xueliang", "--version").rpartition(" ")[2]
         since = machine.said("date", "-u", "+%Y-%m-%dT%H:%M:%SZ")
         done = machine.run("dpkg", "-i", "/root/new.deb")
         assert done.returncode != 0
         assert "rolled back" in done.stderr, done.stderr
-        assert machine.said("xueliang", "--version").endswith("9.1.0")
+        assert machine.said("xueliang", "--version").endswith(before)
         assert self._schema() == schema
         self._wait_recording()
         gap_s = self._longest_gap_s(since)
