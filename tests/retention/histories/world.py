@@ -700,6 +700,8 @@ class World:
             if not disk.is_there:
                 continue
             for key, file in disk.files.items():
+                if any(self._touches(name, file) for name in self.holds):
+                    continue  # since this step
                 age_us = self.true_us - file.true_us - STEP_US
                 limit_us = self.rules.band_of(key[0]).max_us + 3 * STEP_US
                 if age_us > limit_us and key not in waiting:
