@@ -37,9 +37,11 @@ def drop_ins(raw: Raw) -> dict[str, str]:
     uplink.append(f"ReadWritePaths=-{_path(state_dir)}/audit/uplink")
     if platforms and all(one.get("interface") for one in platforms):
         uplink.append(f"RestrictNetworkInterfaces=lo {' '.join(map(_word, interfaces))}")
+    export_dir = _table(raw, "console").get("export_dir")
+    written = [*volumes, state_dir, *([str(export_dir)] if _is_path(export_dir) else [])]
     edge = [
         *_allow(_edge_hosts(raw)),
-        *(f"ReadWritePaths=-{_path(path)}" for path in (*volumes, state_dir)),
+        *(f"ReadWritePaths=-{_path(path)}" for path in written),
     ]
     console = _allow(PRIVATE) if _is_console_open(raw) else []
     console.append(f"ReadWritePaths=-{_path(state_dir)}/console")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from config.address import PORT_MAX, Address, PortRange
@@ -56,6 +57,7 @@ def faults(raw: Raw) -> Iterator[Fault]:
         yield from _own_band(("camera", index), camera, table(raw, "retention"))
     yield from _exposed(cameras, platforms)
     yield from _binds(raw)
+    yield from _export_dir(raw)
 
 
 def tables(raw: Raw, name: str) -> list[Raw]:
@@ -277,6 +279,24 @@ def _binds(raw: Raw) -> Iterator[Fault]:
             predicate=f"takes port {console.port}, as the metrics do ({metrics.port} to {last})",
             mend="choose another port",
         )
+
+
+def _export_dir(raw: Raw) -> Iterator[Fault]:
+    """Copies come and go there: never among footage."""
+    given = table(raw, "console").get("export_dir")
+    volumes = table(raw, "storage").get("volumes")
+    if not isinstance(given, str) or not isinstance(volumes, list):
+        return
+    for volume in volumes:
+        if not isinstance(volume, str):
+            continue
+        one, other = PurePosixPath(given), PurePosixPath(volume)
+        if one.is_relative_to(other) or other.is_relative_to(one):
+            yield Fault(
+                key=("console", "export_dir"),
+                predicate=f"lies on the volume {volume}, or around it",
+                mend="name a folder apart from the volumes",
+            )
 
 
 def _parsed(parse: Callable[[str], Any], value: object) -> Any:

@@ -35,6 +35,12 @@ def test_edge_reaches_its_cameras_networks_and_writes_its_disks_alone() -> None:
         assert all("/var/lib/xueliang/" in path for path in lines(made[service], "ReadWritePaths"))
 
 
+def test_edge_writes_exports_where_the_settings_say() -> None:
+    made = drop_ins({"console": {"export_dir": "/srv/exports"}})
+    assert lines(made["edge"], "ReadWritePaths") == ["-/var/lib/xueliang", "-/srv/exports"]
+    assert "/srv/exports" not in made["console"]
+
+
 def test_uplink_reaches_its_platforms_alone() -> None:
     platform = {
         "server": "192.0.2.200:5060",

@@ -438,3 +438,19 @@ def test_a_platform_s_tree_holds_together(
 def test_orders_that_are_never_refused_need_no_permission(good: str) -> None:
     problem = only(good.replace('["gate-exit"]', '["gate-exit"]\nallow = ["PTZCmd"]'))
     assert "platform[police].allow" in problem.place.key
+
+
+def test_exports_lie_apart_from_footage() -> None:
+    """Their copies are deleted; footage is not among them."""
+    from config.rules import faults
+
+    def found(export_dir: str) -> list[str]:
+        raw = {
+            "storage": {"volumes": ["/srv/xueliang/a"]},
+            "console": {"export_dir": export_dir},
+        }
+        return [one.predicate for one in faults(raw) if one.key == ("console", "export_dir")]
+
+    for path in ("/srv/xueliang/a", "/srv/xueliang/a/exports", "/srv/xueliang", "/"):
+        assert found(path) == ["lies on the volume /srv/xueliang/a, or around it"]
+    assert found("/srv/exports") == found("/srv/xueliang/ab") == []
