@@ -104,3 +104,17 @@ def test_nothing_in_tmpfiles_ages() -> None:
             assert path.startswith("/"), line
             assert mode[-1] in "015", line
             assert group in ("root", "xueliang", "xueliang-console"), line
+
+
+def test_no_unit_says_what_the_common_sandbox_takes_back() -> None:
+    """A drop-in is read after the unit: it wins, and an empty list empties what the unit said."""
+    common = (SYSTEMD / "system/xueliang-.service.d/10-sandbox.conf").read_text()
+    settled = {
+        key
+        for key, _, value in (line.partition("=") for line in common.splitlines())
+        if value in ("yes", "no", "") or key == "CapabilityBoundingSet"
+    } - {"[Service]", ""}
+    assert "CapabilityBoundingSet" in settled
+    for unit in SERVICES:
+        for line in (SYSTEMD / "system" / unit).read_text().splitlines():
+            assert line.partition("=")[0] not in settled, (unit, line)
