@@ -56,6 +56,7 @@ class Drill:
                     self.watchdog,
                     self.upgrade,
                     self.broken_upgrade,
+                    self.rescue,
                     self.remove_and_purge,
                     self.new_box_on_old_disks,
                     self.acceptance,
@@ -298,6 +299,23 @@ class Drill:
         assert machine.said("xueliang", "--version").endswith("9.3.0")
         self._wait_recording()
         return f"back to the old version and schema by itself; recording stopped for {gap_s:.1f} s"
+
+    def rescue(self) -> str:
+        """A version that came up once, and does not any more within the day."""
+        machine = self.machine
+        machine.must(
+            "sh", "-c",
+            "cd /usr/lib/xueliang-edge/app/lib/python3*/site-packages/edge &&"
+            " echo 'raise SystemExit(3)' >daemon.py",
+        )  # fmt: skip
+        machine.run("systemctl", "restart", "xueliang-edge.service")
+        begun_s = time.monotonic()
+        current = "/usr/lib/xueliang-edge/current"
+        machine.wait("back", lambda: machine.said("readlink", current) == "previous", 200)
+        self._wait_recording()
+        return (
+            f"given up by systemd, rolled back and recording {time.monotonic() - begun_s:.0f} s on"
+        )
 
     def remove_and_purge(self) -> str:
         machine = self.machine
