@@ -102,6 +102,8 @@ class Spawner:
                 ) from error
             except BaseException:
                 ours.close()
+                if self._born.done() and not self._born.cancelled() and not self._born.exception():
+                    os.close(self._born.result()[1])  # born in the moment that nobody wanted it
                 raise
             finally:
                 self._born = None

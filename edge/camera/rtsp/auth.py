@@ -8,7 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_PARAMETER = re.compile(r'([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]*))')
+# Possessive, and never from a word's middle: what a camera sends must not cost its length squared.
+_PARAMETER = re.compile(r'(?<![\w-])([\w-]++)\s*+=\s*+(?:"((?:[^"\\]|\\.)*)"|([^\s,]*))')
 #: Strongest first; RFC 2617 takes MD5 where none is named.
 _HASHES = {"SHA-256": "sha256", "MD5": "md5"}
 
@@ -23,6 +24,7 @@ class Challenge:
     names_algorithm: bool = False
     opaque: str | None = None
     has_qop: bool = False
+    is_stale: bool = False  # the proof was right, its nonce too old (RFC 2617, 3.2.1)
 
 
 def choose(fields: Sequence[str]) -> Challenge | None:
@@ -45,6 +47,7 @@ def choose(fields: Sequence[str]) -> Challenge | None:
                 names_algorithm="algorithm" in given,
                 opaque=given.get("opaque"),
                 has_qop=bool(choices),
+                is_stale=given.get("stale", "").lower() == "true",
             )
             found.append((list(_HASHES).index(algorithm), challenge))
     return min(found, key=lambda one: one[0])[1] if found else None

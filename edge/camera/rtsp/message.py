@@ -65,6 +65,11 @@ def answer(asked: CameraRequest) -> bytes:
     return f"RTSP/1.0 {status}\r\nCSeq: {asked.cseq}\r\n\r\n".encode()
 
 
+def number(text: str) -> int | None:
+    """A number in a camera's words; None where it is none, or has more digits than any sense."""
+    return int(text) if len(text) < 10 and text.isascii() and text.isdigit() else None
+
+
 class Splitter:
     """Cuts the connection's bytes into packets and messages.
 
@@ -125,9 +130,9 @@ class Splitter:
 
     def _resume(self, data: bytes, at: int) -> int:
         """Where the next packet or message may begin behind noise; the end where nothing does."""
+        text = data.find(b"RTSP/1.0 ", at)  # once: noise may hold many a dollar sign
         while at < len(data):
             dollar = data.find(b"$", at)
-            text = data.find(b"RTSP/1.0 ", at)
             if text >= 0 and (dollar < 0 or text < dollar):
                 return text
             if dollar < 0:
@@ -151,16 +156,17 @@ def _message(data: bytes, at: int) -> tuple[Response | CameraRequest | None, int
     for line in lines[1:]:
         name, _, value = line.partition(":")
         headers.setdefault(name.strip().lower(), []).append(value.strip())
-    length = headers.get("content-length", ["0"])[0]
-    if not (length.isascii() and length.isdigit() and int(length) <= BODY_BYTES_MAX):
+    length = number(headers.get("content-length", ["0"])[0])
+    if length is None or length > BODY_BYTES_MAX:
         raise NotRtsp("a message's Content-Length is not to be believed")
-    after = ends.end() + int(length)
+    after = ends.end() + length
     if after > len(data):
         return None
     words = lines[0].split(maxsplit=2)
     if not words[0].startswith("RTSP/"):
         cseq = headers.get("cseq", ["0"])[0]
         return CameraRequest(method=words[0], cseq=cseq), after
-    if len(words) < 2 or not (words[1].isascii() and words[1].isdigit()):
+    status = number(words[1]) if len(words) > 1 else None
+    if status is None:
         return None, after
-    return Response(status=int(words[1]), headers=headers, body=data[ends.end() : after]), after
+    return Response(status=status, headers=headers, body=data[ends.end() : after]), after

@@ -20,6 +20,8 @@ from retention.nal import (
 
 #: No picture is larger (a 4K intra picture stays under 4 MiB); what is, is thrown away.
 MAX_PICTURE_BYTES = 12 * 1024 * 1024
+#: So many time stamps with parameter sets, delimiters or SEI alone may go before a picture.
+MAX_HELD_UNITS = 64
 #: Where a NAL unit with start codes in it, which none may have, shows the first of them.
 ANNEXB_WITHIN_BYTES = 96
 _START = b"\x00\x00\x01"
@@ -34,7 +36,7 @@ class _Picture:
 
     __slots__ = (
         "arrival_monotonic_us", "arrival_utc_us", "chunks", "has_annexb", "has_sei", "has_slice",
-        "is_damaged", "is_key", "media_us", "size_bytes", "time",
+        "held", "is_damaged", "is_key", "media_us", "size_bytes", "time",
     )  # fmt: skip
 
     def __init__(self, time: int, media_us: int, utc_us: int, monotonic_us: int) -> None:
@@ -44,6 +46,7 @@ class _Picture:
         self.arrival_monotonic_us = monotonic_us
         self.chunks: list[bytes] = []
         self.size_bytes = 0
+        self.held = 0  # units of sets alone that wait in front of it
         self.has_slice = self.has_sei = self.has_annexb = False
         self.is_key = self.is_damaged = False
 
@@ -57,6 +60,7 @@ class PictureReader:
         self._payload_type = payload_type
         self._has_don = has_don and self._is_h265
         self._sequence = Sequence()
+        self._source: int | None = None
         self.media = MediaClock(clock_hz)
         self._picture: _Picture | None = None
         self._ended: list[ReceivedUnit] = []
@@ -73,13 +77,20 @@ class PictureReader:
     def packet(self, data: bytes, utc_us: int, monotonic_us: int) -> list[ReceivedUnit]:
         """Takes a packet and when it came; the units that it ends, mostly none."""
         head = read_rtp(data)
-        if head is None or head.payload_type != self._payload_type or head.start >= head.end:
+        if head is None:
             return []
+        is_ours = head.payload_type == self._payload_type
+        if is_ours:
+            self._source = head.source
+        elif head.source != self._source:
+            return []  # a stranger; what the same source sends besides pictures counts in order
         missing = self._sequence.take(head.sequence)
         if missing:
             if missing < 0:
                 return []
             self._lost()
+        if not is_ours or head.start >= head.end:
+            return []
         picture = self._picture
         if picture is None or head.time != picture.time:
             if picture is not None:
@@ -100,6 +111,7 @@ class PictureReader:
         """Ends the picture in hand, as at the end of the stream."""
         picture = self._picture
         if picture is not None and (picture.has_slice or picture.has_annexb):
+            picture.is_damaged |= self._open_nal is not None  # its end never came
             self._end_picture(None)
         self._picture = None
         ended, self._ended = self._ended, []
@@ -129,13 +141,13 @@ class PictureReader:
             self._whole(data[at:end], utc_us, monotonic_us)
         elif kind in (24, 25):  # STAP-A and STAP-B, 5.7.1
             self._aggregate(data, at + (1 if kind == 24 else 3), end, 0, utc_us, monotonic_us)
-        else:
-            self._damaged()
+        elif kind in (26, 27):  # MTAP, which nobody may send us
+            self._damaged()  # the types left over say nothing: they are to be ignored (5.2)
 
     def _h265(self, data: bytes, at: int, end: int, utc_us: int, monotonic_us: int) -> None:
         kind = data[at] >> 1 & 0x3F
         don = 2 if self._has_don else 0
-        if end - at < 3:
+        if end - at < 2 or (end - at == 2 and kind >= 48):
             self._damaged()
         elif kind == 49:  # FU, 4.4.3
             flags = data[at + 2]
@@ -148,8 +160,8 @@ class PictureReader:
             head = data[at : at + 2]
             body = data[at + 2 + don : end]
             self._whole(head + body if don else data[at:end], utc_us, monotonic_us)
-        else:
-            self._damaged()
+        elif kind == 50:  # PACI, a unit in a wrapping that we do not take apart
+            self._damaged()  # the types left over are for nobody: they are to be ignored
 
     def _fragment(
         self,
@@ -278,7 +290,9 @@ class PictureReader:
                 has_slice = any(is_vcl(self._codec, nal) for nal in nals)
             is_key = is_key_frame(self._codec, nals)
         following = self._picture
-        if not has_slice and following is not None and len(data) <= MAX_HELD_BYTES:
+        is_small = len(data) <= MAX_HELD_BYTES and picture.held < MAX_HELD_UNITS
+        if not has_slice and following is not None and is_small:
+            following.held = picture.held + 1
             following.chunks.insert(0, data)
             following.size_bytes += len(data)
             following.is_damaged |= picture.is_damaged

@@ -21,6 +21,7 @@ class Rtp(NamedTuple):
     payload_type: int
     sequence: int
     time: int
+    source: int  # SSRC
     start: int
     end: int
 
@@ -29,7 +30,7 @@ def read_rtp(packet: bytes) -> Rtp | None:
     """RFC 3550, 5.1; None where the bytes are no packet of version 2."""
     if len(packet) < 12:
         return None
-    first, second, sequence, time, _ = _HEADER.unpack_from(packet)
+    first, second, sequence, time, source = _HEADER.unpack_from(packet)
     start, end = 12, len(packet)
     if first != 0x80:
         if first & 0xC0 != 0x80:
@@ -43,7 +44,7 @@ def read_rtp(packet: bytes) -> Rtp | None:
             end -= packet[-1]
         if start > end:
             return None
-    return Rtp(second > 127, second & 0x7F, sequence, time, start, end)
+    return Rtp(second > 127, second & 0x7F, sequence, time, source, start, end)
 
 
 class Sequence:

@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from edge.camera.errors import CameraError
 from edge.camera.messages import StreamRequest
@@ -52,6 +52,9 @@ GATHER_US = 100_000
 SESSION_TIMEOUT_S = 60
 #: Kept of what comes before the answer to PLAY.
 EARLY_PACKETS_MAX = 20_000
+EARLY_BYTES_MAX = 16 * 1024 * 1024
+#: Between two looks for an answer that is not yet whole: it may come byte by byte.
+TRICKLE_S = 0.002
 MAX_URL_CHARS = 1000
 #: A sender report's time before this is that of a camera which has no clock.
 OLDEST_CLOCK_US = 0
@@ -76,18 +79,24 @@ def read_stream(
     address = Address.of(request, candidate)
     opened_us = clock.monotonic_us()
     deadline_us = opened_us + int(OPEN_ANSWERS * request.open_timeout_s * US_PER_S)
-    connection = _Connection(address, request, clock, deadline_us)
+    connection = _Connection(address, request, clock, deadline_us, is_stopping)
     try:
         session = _Session(connection, request, clock)
         session.open()
         yield [Connected(candidate=candidate)]
         yield from session.messages(is_stopping)
+    except _Stopped:
+        return
     except NotRtsp as error:
         raise CameraError(GapCause.STREAM_DAMAGED, str(error)) from None
     except OSError as error:
         raise camera_error(error) from None
     finally:
         connection.leave()
+
+
+class _Stopped(Exception):
+    """Asked to stop while the camera owed an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,9 +152,15 @@ class _Connection:
     """The socket, and requests over it; packets that come between answers are kept."""
 
     def __init__(
-        self, address: Address, request: StreamRequest, clock: Clock, deadline_us: int
+        self,
+        address: Address,
+        request: StreamRequest,
+        clock: Clock,
+        deadline_us: int,
+        is_stopping: Callable[[], bool],
     ) -> None:
         self.address = address
+        self._is_stopping = is_stopping
         self.channels: set[int] = set()
         self.public = ""  # what the camera says that it can
         self.session_id = ""
@@ -157,11 +172,15 @@ class _Connection:
         self._cseq = 0
         self._challenge: auth.Challenge | None = None
         self._nonce_count = 0
+        self._is_proven = False  # the password was taken once
+        self._may_repeat = False  # a keep-alive that is refused for its nonce
         self.has_heard = False
         self._buffer = bytearray(RECV_BYTES)  # one, for a new one each time is paged in anew
         self._view = memoryview(self._buffer)
+        self.is_full = False  # the last look filled it: more waits
         self._timeout_s = 0.0
         self.early: list[tuple[message.Packet, int, int]] = []  # before the answer to PLAY
+        self._early_bytes = 0
         try:
             self._socket = socket.create_connection(
                 (address.host, address.port), timeout=request.open_timeout_s
@@ -171,6 +190,10 @@ class _Connection:
                 self._socket = _tls().wrap_socket(self._socket, server_hostname=address.host)
         except OSError as error:
             raise camera_error(error) from None
+        except ValueError:  # of the codec that encodes names (RFC 3490), and of TLS's name
+            raise CameraError(
+                GapCause.CONFIG, "the camera's name is none that a host can have"
+            ) from None
 
     def ask(
         self,
@@ -191,6 +214,7 @@ class _Connection:
         for attempt in range(3):
             self.send(method, url, headers)
             response = self._response()
+            self._is_proven |= self._challenge is not None and response.status != 401
             if response.status != 401 or attempt == 2 or not self._is_challenged(response):
                 break
         if not (may_lack and response.status in _UNKNOWN_METHOD):
@@ -224,8 +248,11 @@ class _Connection:
         if challenge is None or not self.address.username:
             return False
         before, self._challenge = self._challenge, challenge
+        if before is not None and before.nonce == challenge.nonce:
+            return False
         self._nonce_count = 0
-        return before is None or before.nonce != challenge.nonce
+        # Cameras lock accounts: a proof that was never taken is not tried with each new nonce.
+        return before is None or challenge.is_stale or self._is_proven
 
     def _response(self) -> Response:
         until_us = min(self._clock.monotonic_us() + self._answer_us, self._deadline_us)
@@ -233,16 +260,24 @@ class _Connection:
             left_us = until_us - self._clock.monotonic_us()
             if left_us <= 0:
                 raise TimeoutError
-            data = self.receive(left_us / US_PER_S)
+            if self._is_stopping():
+                raise _Stopped
+            try:
+                data = self.receive(min(left_us / US_PER_S, LOOK_S))
+            except TimeoutError:
+                continue
             now_us, utc_us = self._clock.monotonic_us(), self._clock.utc_us()
             found: Response | None = None
             for item in self.split(data):
                 if not isinstance(item, tuple):
-                    found = item if item.header("cseq") in ("", str(self._cseq)) else found
-                elif len(self.early) < EARLY_PACKETS_MAX:
+                    is_it = item.status >= 200 and item.header("cseq") in ("", str(self._cseq))
+                    found = item if is_it else found
+                elif len(self.early) < EARLY_PACKETS_MAX and self._early_bytes < EARLY_BYTES_MAX:
+                    self._early_bytes += len(item[1])
                     self.early.append((item, utc_us, now_us))
             if found is not None:
                 return found
+            time.sleep(TRICKLE_S)
 
     def receive(self, timeout_s: float) -> bytes:
         """The next bytes; none in time is TimeoutError, the end is CameraError."""
@@ -250,6 +285,9 @@ class _Connection:
             self._timeout_s = timeout_s
             self._socket.settimeout(timeout_s)
         size = self._socket.recv_into(self._buffer)
+        if self.address.is_tls and size:
+            size = self._more_records(size)
+        self.is_full = size == RECV_BYTES
         if not size:
             raise CameraError(
                 GapCause.CAMERA_OFFLINE,
@@ -258,6 +296,18 @@ class _Connection:
             )
         self.has_heard = True
         return bytes(self._view[:size])
+
+    def _more_records(self, size: int) -> int:
+        """What else is there: TLS gives one record of at most 16 KiB at a time (RFC 8446, 5.1)."""
+        self._socket.settimeout(0.0)
+        try:
+            while size < RECV_BYTES and (more := self._socket.recv_into(self._view[size:])):
+                size += more
+        except OSError:
+            return size  # that was all; an end is met again with the next look
+        finally:
+            self._socket.settimeout(self._timeout_s)
+        return size
 
     def split(self, data: bytes) -> Iterator[message.Packet | Response]:
         """Packets and answers in these bytes; the camera's own requests are answered here."""
@@ -270,9 +320,22 @@ class _Connection:
     def answered(self, response: Response) -> None:
         """The answer to a request that nobody waited for."""
         if response.status == 401:
-            self._is_challenged(response)  # the nonce grew old: the next request has the new one
-        elif response.status == 454:
-            raise CameraError(GapCause.CAMERA_OFFLINE, "the camera ended the session")
+            if self._is_challenged(response) and self._may_repeat:  # the nonce grew old
+                self._may_repeat = False
+                self._keep_alive()
+        elif response.status >= 300 and "GET_PARAMETER" in self.public:
+            self.public = ""  # it said that it could; OPTIONS from now on
+            self._keep_alive()
+        # What else a camera says of a keep-alive ends no stream: silence does.
+
+    def keep_alive(self) -> None:
+        """Tells the camera that somebody is there; its answer is for :meth:`answered`."""
+        self._may_repeat = True
+        self._keep_alive()
+
+    def _keep_alive(self) -> None:
+        is_able = "GET_PARAMETER" in self.public
+        self.send("GET_PARAMETER" if is_able else "OPTIONS", self.aggregate)
 
     def leave(self) -> None:
         """TEARDOWN where a session stands; reads on shortly, for a close with bytes unread
@@ -317,7 +380,9 @@ class _Session:
         connection.public = answer.header("public").upper()
         answer = connection.ask("DESCRIBE", url, {"Accept": "application/sdp"})
         description = read_sdp(answer.body)
-        base = answer.header("content-base") or answer.header("content-location") or url
+        told = [answer.header("content-base"), answer.header("content-location")]
+        told.append(description.control)
+        base = next((one for one in told if one.lower().startswith(_SCHEMES)), url)
         connection.aggregate = _control(base, description.control)
         medium, codec = _choose_video(description)
         self._formats = FormatTracker(
@@ -336,7 +401,12 @@ class _Session:
         for medium in description.media:
             form = audio_format(medium) if medium.kind == "audio" else None
             if form is not None:
-                self._set_up(medium, Track.AUDIO, base, 2)
+                try:
+                    self._set_up(medium, Track.AUDIO, base, 2)
+                except CameraError as error:
+                    if error.cause is not GapCause.CAMERA_REFUSED:
+                        raise
+                    return  # pictures come first: the format tells that there is no sound
                 self._audio, self._audio_format = SoundReader(medium, form), form
                 return
 
@@ -345,23 +415,23 @@ class _Session:
         url = _control(base, medium.control)
         answer = self._connection.ask("SETUP", url, {"Transport": wanted})
         given = answer.header("transport")
-        if given and "TCP" not in given.upper():
+        if given and "TCP" not in given.upper() and "interleaved=" not in given.lower():
             raise CameraError(GapCause.CAMERA_REFUSED, "the camera offers no RTP over TCP")
         for part in given.split(";"):
             name, _, value = part.strip().partition("=")
-            first = value.partition("-")[0]
-            if name.lower() == "interleaved" and first.isascii() and first.isdigit():
-                channel = int(first)
+            first = message.number(value.partition("-")[0])
+            if name.lower() == "interleaved" and first is not None:
+                channel = first
         if channel in self._channels or channel > 254:
             raise CameraError(GapCause.CAMERA_REFUSED, "the camera mixes its tracks up")
         self._channels[channel] = track
         self._connection.channels |= {channel, channel + 1}
         session, _, parameters = answer.header("session").partition(";")
-        self._connection.session_id = session.strip()
-        _, _, seconds = parameters.replace(" ", "").lower().partition("timeout=")
-        seconds = seconds.partition(";")[0]
-        if seconds.isascii() and seconds.isdigit() and 0 < int(seconds) < 86_400:
-            self._keep_alive_us = max(1, int(seconds)) * US_PER_S // 2
+        self._connection.session_id = session.strip() or self._connection.session_id
+        _, _, timeout = parameters.replace(" ", "").lower().partition("timeout=")
+        seconds = message.number(timeout.partition(";")[0])
+        if seconds is not None and 0 < seconds < 86_400:
+            self._keep_alive_us = seconds * US_PER_S // 2
 
     def messages(self, is_stopping: Callable[[], bool]) -> Iterator[list[Message]]:
         """What the tracks send, until the end."""
@@ -393,6 +463,7 @@ class _Session:
                         batch += self._video_unit(unit)
                 else:
                     batch += self._take(item, utc_us, now_us)
+            batch += self._lost()
             if is_over:
                 yield [*batch, *self._flush()]
                 raise CameraError(GapCause.CAMERA_OFFLINE, "the camera ended the stream")
@@ -404,10 +475,14 @@ class _Session:
                 batch = []
             if now_us - kept_us >= self._keep_alive_us:
                 kept_us = now_us
-                is_able = "GET_PARAMETER" in connection.public
-                connection.send("GET_PARAMETER" if is_able else "OPTIONS", connection.aggregate)
-            self._check(now_us, began_us, video_us, heard_us)
-            time.sleep(max(0, now_us + GATHER_US - clock.monotonic_us()) / US_PER_S)
+                connection.keep_alive()
+            try:
+                self._check(now_us, began_us, video_us, heard_us)
+            except CameraError:
+                yield [*self._flush()]
+                raise
+            if not connection.is_full:
+                time.sleep(max(0, now_us + GATHER_US - clock.monotonic_us()) / US_PER_S)
         yield [*batch, *self._flush()]
 
     def _check(self, now_us: int, began_us: int, video_us: int, heard_us: int) -> None:
@@ -464,7 +539,11 @@ class _Session:
             if track is Track.VIDEO and is_due:
                 self._told_time_us = now_us
                 yield CameraTime(offset_us=report.utc_us - utc_us)
-        lost = sum(one.lost_packets for one in (self._video, self._audio) if one is not None)
+
+    def _lost(self) -> Iterator[Message]:
+        lost = self._audio.lost_packets if self._audio is not None else 0
+        if self._video is not None:
+            lost += self._video.lost_packets
         if lost > self._told_lost:
             yield Lost(packets=lost - self._told_lost)
             self._told_lost = lost
@@ -484,14 +563,18 @@ class _Session:
             self._audio.media.base_us += shift_us
 
 
+_SCHEMES = ("rtsp://", "rtsps://")
+
+
 def _control(base: str, control: str) -> str:
     """Where a control attribute leads (RFC 2326, C.1.1); cameras leave the slash out."""
     if not control or control == "*":
         return base
-    if control.lower().startswith(("rtsp://", "rtsps://")):
+    if control.lower().startswith(_SCHEMES):
         return control
     if control.startswith("/"):
-        return urljoin(base, control)
+        scheme, _, rest = base.partition("://")
+        return f"{scheme}://{rest.partition('/')[0]}{control}"
     return base + ("" if base.endswith("/") else "/") + control
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from edge.camera.rtsp.message import number
 from edge.camera.rtsp.rtp import MediaClock, Sequence, read_rtp
 from edge.camera.rtsp.sdp import Medium
 from retention.model import AudioFormat, Codec, ReceivedUnit, Track
@@ -11,6 +12,10 @@ from retention.model import AudioFormat, Codec, ReceivedUnit, Track
 AAC_FRAME_SAMPLES = 1024
 #: The largest raw_data_block of two channels (ISO/IEC 14496-3, 4.5.3.1), with room.
 AAC_BYTES_MAX = 8192
+#: More frames no packet holds; more channels, or samples, no camera records.
+FRAMES_MAX = 64
+CHANNELS_MAX = 8
+_RATE_HZ_MAX = 96_000
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
 
@@ -18,9 +23,10 @@ def audio_format(medium: Medium) -> AudioFormat | None:
     """The format of a medium that can be kept; None for any other."""
     if medium.encoding in ("PCMA", "PCMU"):
         codec = Codec.ALAW if medium.encoding == "PCMA" else Codec.ULAW
-        return AudioFormat(
-            codec=codec, sample_rate_hz=medium.clock_hz or 8000, channels=medium.channels
-        )
+        rate_hz = medium.clock_hz or 8000
+        if rate_hz > _RATE_HZ_MAX or medium.channels > CHANNELS_MAX:
+            return None
+        return AudioFormat(codec=codec, sample_rate_hz=rate_hz, channels=medium.channels)
     if medium.encoding != "MPEG4-GENERIC":
         return None
     try:
@@ -30,7 +36,11 @@ def audio_format(medium: Medium) -> AudioFormat | None:
         channels = _bits(config, 33 if index == 15 else 9, 4)
     except (ValueError, IndexError):
         return None
-    if not rate_hz or not channels or not _header_bits(medium.parameters)[0]:
+    if (
+        not 0 < rate_hz <= _RATE_HZ_MAX
+        or not 0 < channels <= CHANNELS_MAX
+        or not _header_bits(medium.parameters)[0]
+    ):
         return None
     return AudioFormat(codec=Codec.AAC, sample_rate_hz=rate_hz, channels=channels, config=config)
 
@@ -47,8 +57,8 @@ def _header_bits(parameters: Mapping[str, str]) -> tuple[int, int, int]:
     """Widths of size, index and index delta in an AU header; no size: not in this form."""
 
     def width(name: str) -> int:
-        text = parameters.get(name, "0")
-        return int(text) if text.isascii() and text.isdigit() and int(text) <= 32 else 0
+        bits = number(parameters.get(name, "0"))
+        return bits if bits is not None and bits <= 32 else 0
 
     return width("sizelength"), width("indexlength"), width("indexdeltalength")
 
@@ -107,7 +117,7 @@ class SoundReader:
         sizes: list[int] = []
         while True:
             width = self._size_bits + (self._delta_bits if sizes else self._index_bits)
-            if bit + width > header_bits:
+            if bit + width > header_bits or len(sizes) == FRAMES_MAX:
                 break
             sizes.append(_bits(headers, bit, self._size_bits))
             bit += width

@@ -83,3 +83,9 @@ def test_any_challenge_is_answered_or_left(fields: list[str]) -> None:
         authorization(
             challenge, username="ü", password="密", method="PLAY", url="u", cnonce="", count=1
         )
+
+
+@pytest.mark.timeout(10)
+def test_a_word_without_end_is_read_once() -> None:
+    """At the square of its length this took minutes."""
+    assert choose(["Digest " + "a" * 60_000] * 4) is None

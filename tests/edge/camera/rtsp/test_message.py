@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,3 +103,19 @@ def test_any_bytes_are_read_or_refused_and_held_within_bounds(data: bytes, cuts:
             return
         at = max(at, cut)
     assert splitter.skipped_bytes <= len(data)
+
+
+class Watched(bytes):
+    """Bytes that count the searches for a message in them."""
+
+    searches = 0
+
+    def find(self, *args: Any) -> int:
+        type(self).searches += args[0] == b"RTSP/1.0 "
+        return super().find(*args)
+
+
+def test_dollar_signs_in_noise_cost_no_search_each() -> None:
+    noise = Watched(b"\xff" + b"$\xff\xff\xff\xff" * 1000)
+    assert list(Splitter({0}).feed(noise)) == []
+    assert Watched.searches < 10

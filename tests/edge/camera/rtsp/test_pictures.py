@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.camera.rtsp.pictures import MAX_PICTURE_BYTES, PictureReader
+from edge.camera.rtsp.pictures import MAX_HELD_UNITS, MAX_PICTURE_BYTES, PictureReader
 from edge.camera.rtsp.rtp import MediaClock, read_rtcp, read_rtp
 from edge.camera.rtsp.sdp import Medium
-from edge.camera.rtsp.sound import SoundReader, audio_format
+from edge.camera.rtsp.sound import FRAMES_MAX, SoundReader, audio_format
 from edge.demo import rtp
 from edge.demo.units import MediaUnit
 from retention.model import Codec, ReceivedUnit, Track
@@ -154,6 +154,65 @@ def test_a_picture_without_end_is_thrown_away_and_counted() -> None:
     assert into.oversized == 1
 
 
+def single(payload: bytes, sequence: int, time: int = 0, *, kind: int = 96) -> bytes:
+    (packet,) = rtp.packets(
+        [payload], payload_type=kind, sequence=sequence, rtp_time=time, ssrc=7, marker=False
+    )
+    return packet
+
+
+def test_other_packets_of_the_same_source_are_not_lost_ones() -> None:
+    """Empty ones, and a maker's own between the pictures: they are numbered with the rest."""
+    wanted = [b"\x65\x88a", b"\x41\x9ab", b"\x41\x9ac"]
+    into = reader(Codec.H264)
+    packets = [
+        single(wanted[0], 0),
+        single(b"", 1),
+        single(wanted[1], 2, 3600),
+        single(b"private", 3, 3600, kind=112),
+        single(wanted[2], 4, 7200),
+    ]
+    units = take(into, packets)
+    assert [unit.data for unit in units] == [join_lengths([nal]) for nal in wanted]
+    assert into.lost_packets == 0
+    assert not any(unit.is_damaged for unit in units)
+
+
+@pytest.mark.parametrize(
+    ("codec", "extra"),
+    [
+        (Codec.H264, b"\x00private"),
+        (Codec.H264, b"\x1fprivate"),
+        (Codec.H265, b"\x70\x01private"),  # type 56
+    ],
+)
+def test_units_of_no_known_type_harm_no_picture(codec: Codec, extra: bytes) -> None:
+    key = HEADS[codec]["key"] + b"x"
+    (unit,) = take(reader(codec), [single(extra, 0), single(key, 1)])
+    assert (unit.data, unit.is_key, unit.is_damaged) == (join_lengths([key]), True, False)
+
+
+def test_an_end_of_sequence_of_h265_is_a_head_alone() -> None:
+    key, end = HEADS[Codec.H265]["key"] + b"x", b"\x48\x01"
+    (unit,) = take(reader(Codec.H265), [single(key, 0), single(end, 1)])
+    assert (unit.data, unit.is_damaged) == (join_lengths([key, end]), False)
+
+
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.H265])
+def test_a_picture_that_breaks_off_is_damaged(codec: Codec) -> None:
+    packets = packed(codec, (HEADS[codec]["key"] + b"x" * 5000,), 0, 0)
+    (unit,) = take(reader(codec), packets[:-1])
+    assert unit.is_damaged
+
+
+def test_sets_without_a_picture_do_not_wait_for_ever() -> None:
+    """What waits is copied with each that joins it: a million of them would be no small matter."""
+    into = reader(Codec.H264)
+    units = take(into, [single(b"\x06\x01", number, 90 * number) for number in range(1000)])
+    assert len(units) == 1000 // (MAX_HELD_UNITS + 1)
+    assert all(unit.is_damaged for unit in units)
+
+
 @given(CODECS, st.booleans(), st.lists(st.binary(max_size=60)))
 def test_any_packets_are_read_or_left(codec: Codec, has_don: bool, packets: list[bytes]) -> None:
     into = PictureReader(codec, clock_hz=90_000, payload_type=96, has_don=has_don)
@@ -218,3 +277,8 @@ def test_frames_of_aac_share_a_packet_or_take_several() -> None:
 @given(st.lists(st.binary(max_size=30)))
 def test_any_sound_is_read_or_left(payloads: list[bytes]) -> None:
     sound(*payloads)
+
+
+def test_a_packet_that_claims_thousands_of_frames_is_not_followed_far() -> None:
+    headers = b"\xff\xff" + b"\0\x08" * 4000 + b"\0" * 200  # sizes of 1
+    assert len(sound(headers + b"x" * 5000)) <= FRAMES_MAX

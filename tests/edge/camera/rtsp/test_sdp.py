@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,3 +55,20 @@ def test_any_description_is_read_as_far_as_it_can_be(body: bytes) -> None:
     for medium in read_sdp(body).media:
         medium.parameter_sets()
         audio_format(medium)
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        (b"mpeg4-generic/16000/1", b"PCMA/8000/90000"),
+        (b"mpeg4-generic/16000/1", b"PCMA/1000000/1"),
+        (b"config=1408", b"config=17FFFFFF88"),  # 16 MHz
+        (b"config=1408", b"config=1478"),  # 15 channels
+        (b"sizelength=13", b"sizelength=" + b"1" * 5000),
+    ],
+)
+def test_sound_that_no_camera_has_is_left_out(was: bytes, becomes: bytes) -> None:
+    (medium,) = [
+        one for one in read_sdp(TEXT.replace(was, becomes)).media if one.payload_type == 97
+    ]
+    assert audio_format(medium) is None
