@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -121,7 +122,9 @@ def test_audio_frames_are_those_sent(server: GstServer, mount: str, clip: Path) 
     assert heard in whole
     times = [unit.media_us for unit in received]
     assert None not in times
-    assert times == sorted(times, key=lambda at: at or 0)
+    steps = [(after or 0) - (at or 0) for at, after in pairwise(times)]
+    # the first reports, which may come meanwhile, put the sound beside the pictures: once
+    assert sum(step <= 0 for step in steps) <= 1
 
 
 def test_the_cameras_clock_is_measured(server: GstServer) -> None:
