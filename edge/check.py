@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from config.schema import Camera, Platform, Settings
+from config.schema import Camera, HostPort, Platform, Settings
 from config.secrets import Secret, SecretUnusable, read_secret
 from config.units import format_bytes
 from edge import bounded, control, separation, separation_look, volume_looks
@@ -70,7 +70,11 @@ def check_machine(settings: Settings) -> list[Finding]:
         *(_check_metrics_port(settings) if is_there else ()),
         *(_check_reserved(platform) for platform in settings.platform),
         *_check_separation(settings),
-        *(_check_camera(settings, camera) for camera in settings.camera if camera.enabled),
+        *(
+            _check_camera(camera, reached_at(state_dir, camera) if is_there else camera.onvif)
+            for camera in settings.camera
+            if camera.enabled
+        ),
         *_check_passwords(settings),
         *_check_ntp_server(settings),
     ]
@@ -287,9 +291,8 @@ def _check_ntp_server(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _check_camera(settings: Settings, camera: Camera) -> Finding:
+def _check_camera(camera: Camera, onvif: HostPort | None) -> Finding:
     thing = f"camera {camera.id}"
-    onvif = reached_at(settings.storage.state_dir, camera)
     if onvif is not None:
         host, port = onvif.host, onvif.port
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,16 @@ from tests.support.box import Box, BoxCamera
 from tests.support.silent_disk import silent_disk
 
 
-def findings_of(box: Box) -> dict[str, Any]:
-    found = json.loads(box.xueliang("check", "--json").stdout)
-    return {one["thing"]: one for one in found}
+def findings_of(box: Box, within_s: float = 45) -> dict[str, Any]:
+    """Fails, and waits no longer, where the command itself hangs: nothing can end it then."""
+    printed: list[str] = []
+    asking = threading.Thread(
+        target=lambda: printed.append(box.xueliang("check", "--json").stdout), daemon=True
+    )
+    asking.start()
+    asking.join(within_s)
+    assert printed, f"no answer within {within_s} s"
+    return {one["thing"]: one for one in json.loads(printed[0])}
 
 
 def box_at(folder: Path, **more: Any) -> Box:

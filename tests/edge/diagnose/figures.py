@@ -23,10 +23,13 @@ from tests.edge.diagnose.labelled import STRENGTHS, Sample, damaged, sequence, u
 from tests.edge.diagnose.staging import View
 from tests.edge.diagnose.store import MEDIA, Footage
 
-SHARED = Path("/work/shared/media")
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "media"
 #: Limits were tuned on these views, and are judged on those.
 TUNED = ("path top left", "path bottom right", "street 55-75")
 JUDGED = ("path top right", "path bottom left", "street 75-97")
+#: Nobody had looked at this shot before the limits stood. It is from a hand-held camera, and cars
+#: pass close in front: shaking, moved and covered are true there, and much of it is out of focus.
+BLIND = ("street 30-55",)
 INTERVAL_S = 300
 LEARNT, NEGATIVES = 12, 12
 
@@ -162,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tuned", action="store_true", help="also on what the limits come from")
     given = parser.parse_args(arguments)
     known = {view.name: view for view in views()}
-    parts = [("judged", JUDGED)] + ([("tuned on", TUNED)] if given.tuned else [])
+    parts = [("judged", JUDGED), ("blind", BLIND)] + ([("tuned on", TUNED)] if given.tuned else [])
     for title, names in parts:
         found = [known[name] for name in names if name in known]
         print(f"{title}: {', '.join(view.name for view in found)}")
