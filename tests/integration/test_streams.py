@@ -122,7 +122,7 @@ def test_a_bad_settings_file_leaves_the_old_ones_in_force(tmp_path: Path) -> Non
             box.reload()
             wait_for(
                 "the refusal is counted",
-                lambda: box.metrics().get('nvr_config_reload_total{result="failed"}'),
+                lambda: box.metrics()['nvr_config_reload_total{result="failed"}'] == 1,
             )
             box.config.write_text(good)
             box.wait_recording()

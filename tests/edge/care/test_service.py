@@ -335,7 +335,7 @@ def test_tamper_stands_from_its_rise_to_its_end(make: Make) -> None:
     covered = event(MarkerKind.TAMPER, tamper=Tamper.COVERED, is_active=True)
     site.care.camera_event(covered)
     assert site.faults[key].reason_zh == "遮挡"
-    assert site.value("nvr_camera_tamper_active", camera="gate", kind="covered") == 1
+    assert site.value("nvr_camera_tamper_told", camera="gate", kind="covered") == 1
     site.care.camera_event(replace(covered, tamper=Tamper.MOVED))
     assert site.faults[key].reason_en == "covered, moved"
     site.care.camera_event(replace(covered, is_active=False))
