@@ -128,6 +128,10 @@ def test_a_site_with_good_bad_and_broken_cameras(tmp_path: Path) -> None:
             box.wait_recording(*names)
         finally:
             box.stop()
+        wait_for(
+            "no subscription is left",
+            lambda: all(site.do(name, "counts")["subscriptions"] == 0 for name in names),
+        )
         assert site.do("gate", "counts")["subscriptions_made"] == 1
 
         now_us = time.time_ns() // 1000

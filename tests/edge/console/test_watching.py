@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -89,7 +88,6 @@ def burnt(page: Page, camera: str) -> str:
     return read_clock(page.eval_on_selector(f'[data-camera="{camera}"] video', GRAB))
 
 
-@pytest.mark.skipif(os.environ.get("XUELIANG_FAULTS") != "full", reason="make faults")
 def test_step_by_step_over_a_segments_boundary_and_a_gap(page: Page, store: DemoStore) -> None:
     """Each picture's clock is the one burnt into it, of a stream with and one without B-frames."""
     begin_us = store.begin_us
