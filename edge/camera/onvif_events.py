@@ -23,7 +23,7 @@ from edge.camera import pullpoint
 from edge.camera.errors import CameraError
 from edge.camera.event_kinds import Notification, States, event_of, instant_of, source_key
 from edge.camera.media_choice import service_address
-from edge.camera.onvif import EVENTS_PATH, TIMEOUT_S, OnvifCamera
+from edge.camera.onvif import EVENTS_PATH, TIMEOUT_S, Known, OnvifCamera
 from edge.camera.pullpoint import Credentials, FaultTold, NotUnderstood, Parameter, Reference
 from edge.camera.soap_http import Deadline, Poster
 from retention.clock import Clock
@@ -191,17 +191,9 @@ class _Watch:
         with Deadline(SUBSCRIBE_S) as deadline:
             self._hold(deadline)
             poster = self._poster(deadline, TIMEOUT_S)
-            camera = OnvifCamera(
-                poster,
-                self._watched.username,
-                self._watched.password,
-                self._address,
-                self._clock,
-            )
-            known = camera.reach()
+            known = self._reach(poster)
             if not known.events_url:
                 raise _Unsupported
-            self._offset_us = known.offset_us
             if self._left is not None:  # by its clock as it is now
                 self._unsubscribe(self._left)
                 self._left = None
@@ -241,15 +233,30 @@ class _Watch:
         try:
             with Deadline(UNSUBSCRIBE_S) as deadline:
                 poster = self._poster(deadline, UNSUBSCRIBE_S)
-                body = pullpoint.unsubscribe()
-                pullpoint.unsubscribed(
-                    self._call(poster, "unsubscribe", body, self._url(reference), reference)
-                )
+                try:
+                    self._give_back(poster, reference)
+                except (CameraError, FaultTold):  # its clock was set: what is signed seems old
+                    self._reach(poster)
+                    self._give_back(poster, reference)
         except (CameraError, FaultTold, NotUnderstood) as error:
             fields = {"camera": self._watched.camera, "error": type(error).__name__}
             log.info("unsubscribe_failed", extra=fields)
             return False
         return True
+
+    def _give_back(self, poster: Poster, reference: Reference) -> None:
+        body = pullpoint.unsubscribe()
+        pullpoint.unsubscribed(
+            self._call(poster, "unsubscribe", body, self._url(reference), reference)
+        )
+
+    def _reach(self, poster: Poster) -> Known:
+        """Where its services are; what is signed from now on is by its clock as it is now."""
+        known = OnvifCamera(
+            poster, self._watched.username, self._watched.password, self._address, self._clock
+        ).reach()
+        self._offset_us = known.offset_us
+        return known
 
     def _take(self, found: list[Notification]) -> None:
         now_us = self._clock.utc_us()
