@@ -335,9 +335,11 @@ export class Player {
     return times.length ? times[times.length - 1] : null;
   }
 
-  /** The instant of the picture `count` (1 or -1) away from the one shown; null at an edge. */
+  /** The instant of the picture `count` (1 or -1) away from the one wanted, which may not be shown
+   *  yet: steps come faster than pictures. Null at an edge. */
   neighbour(count) {
-    const us = this.shownUs === null ? this.wantedUs : this.shownUs;
+    const wantedUs = this.pictureBefore(this.wantedUs);
+    const us = wantedUs !== null ? wantedUs : this.shownUs === null ? this.wantedUs : this.shownUs;
     const times = this.timesAround(us);
     const found = count > 0 ? times.find((time) => time > us + 500) : times.filter((time) => time < us - 500).pop();
     if (found !== undefined) return found;

@@ -114,6 +114,21 @@ def test_step_by_step_over_a_segments_boundary_and_a_gap(page: Page, store: Demo
         assert burnt(page, camera) == text(from_us + (before + 1) * S // 10)
 
 
+def test_no_step_is_lost_that_comes_before_its_picture(page: Page, store: DemoStore) -> None:
+    from_us = store.begin_us + 2 * S
+    watch(page, ["gate"], from_us, store.begin_us + 40 * S)
+    wait_clock(page, "gate", text(from_us))
+    for button, count, at_us in (
+        ("step", 7, from_us + 7 * S // 10),
+        ("stepback", 4, from_us + 3 * S // 10),
+    ):
+        page.evaluate(
+            f"for (let n = 0; n < {count}; n += 1) document.getElementById('{button}').click()"
+        )
+        wait_clock(page, "gate", text(at_us))
+        assert burnt(page, "gate") == text(at_us)
+
+
 def test_playing_over_boundary_and_gap_the_clock_is_the_burnt_one(
     page: Page, store: DemoStore
 ) -> None:
