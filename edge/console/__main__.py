@@ -1,34 +1,9 @@
-"""``python -m edge.console -c FILE``: the service in the foreground, as ``xueliang run`` starts it.
+"""``python -m edge.console -c FILE``: the service, as ``xueliang run`` starts it."""
 
-Shell. Exit 0 stopped, 1 a failure, 2 bad settings, as of ``xueliang``.
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
-from pathlib import Path
 
-from config.errors import XueliangError
-from config.load import ConfigError
+from config.service import serve
 from edge.console.daemon import run_console
 
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="console", description="local web page")
-    parser.add_argument("-c", "--config", type=Path, default=Path("/etc/xueliang/xueliang.toml"))
-    arguments = parser.parse_args()
-    try:
-        run_console(arguments.config)
-    except ConfigError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)  # noqa: T201 - the command line's voice
-        return 2
-    except XueliangError as error:
-        print(error.sentence(), file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve("console", "local web page", run_console))
