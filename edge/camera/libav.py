@@ -16,7 +16,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import av
 import av.error
@@ -24,14 +24,25 @@ import av.error
 from edge.camera.errors import CameraError
 from edge.camera.messages import StreamRequest
 from edge.camera.pictures import FormatTracker, PictureBuilder, Piece
+from edge.camera.reading import (
+    CAMERA_TIME_US,
+    GATHER_US,
+    HEARTBEAT_US,
+    LINE_ERRORS,
+    REFUSALS,
+    StreamAddress,
+    StreamFormat,
+    stream_ended,
+    wrong_codec,
+)
+from edge.camera.rtsp.sound import AAC_FRAME_SAMPLES
 from retention.clock import Clock
-from retention.framing import CameraTime, Connected, Format, Heartbeat, Message, Unit
+from retention.framing import CameraTime, Connected, Heartbeat, Message, Unit
 from retention.model import (
     US_PER_S,
     AudioFormat,
     Codec,
     GapCause,
-    MediaFormat,
     ReceivedUnit,
     Track,
 )
@@ -43,17 +54,9 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
-#: Units of this long go to the parent together.
-GATHER_US = 100_000
-HEARTBEAT_US = US_PER_S
-CAMERA_TIME_US = 10 * US_PER_S
-#: Cameras with a GOP of 30 s are sound; one that shows no key frame for this long is not.
-KEY_FRAME_US = 60 * US_PER_S
 #: libav keeps "user:password", percent-encoded, in 128 bytes and cuts the rest off silently.
 MAX_CREDENTIAL_BYTES = 127
-MAX_URL_CHARS = 1000
 ASK_TIMEOUT_S = 2.0
-AAC_FRAME_SAMPLES = 1024
 
 _VIDEO = {"h264": Codec.H264, "hevc": Codec.H265}
 _AUDIO = {"aac": Codec.AAC, "pcm_alaw": Codec.ALAW, "pcm_mulaw": Codec.ULAW}
@@ -104,9 +107,7 @@ def read_messages(
     Raises:
         CameraError: the stream could not be had, or ended; never holds a secret.
     """
-    url = with_credentials(
-        request.source.urls[candidate], request.source.username, request.source.password
-    )
+    url = with_credentials(StreamAddress.of(request, candidate))
     opened_us = clock.monotonic_us()
     try:
         container = _open(url, request)
@@ -170,16 +171,19 @@ class _Reader:
     def __init__(self, container: InputContainer, request: StreamRequest, clock: Clock) -> None:
         self._container = container
         self._clock = clock
-        self._stall_us = int(request.stall_timeout_s * US_PER_S)
         self._video, video_codec = _video_stream(container)
         self._video_scale = _scale_of(self._video)
         self._builder = PictureBuilder(video_codec)
-        self._formats = FormatTracker(video_codec, self._video.codec_context.extradata or b"")
         self._audio = _audio_stream(container) if request.audio else None
         self._audio_format = None if self._audio is None else _audio_format(self._audio)
         self._audio_next_us: int | None = None
         now_us = clock.monotonic_us()
-        self._began_us = now_us
+        self._format = StreamFormat(
+            FormatTracker(video_codec, self._video.codec_context.extradata or b""),
+            self._audio_format,
+            stall_us=int(request.stall_timeout_s * US_PER_S),
+            began_us=now_us,
+        )
         self._video_us = now_us  # last piece of video
         self._said_us = now_us
         self._told_time_us: int | None = None
@@ -203,23 +207,11 @@ class _Reader:
                 yield Heartbeat()
             if is_stopping():
                 break
-            self._check(now_us)
+            self._format.check(now_us, self._video_us)
         for unit in self._builder.flush():
-            yield from self._video_unit(unit)
+            yield from self._format.picture(unit)
         if not is_stopping():
-            raise CameraError(GapCause.CAMERA_OFFLINE, "the camera ended the stream")
-
-    def _check(self, now_us: int) -> None:
-        if now_us - self._video_us > self._stall_us:
-            raise CameraError(
-                GapCause.CAMERA_OFFLINE,
-                f"the camera sent no picture for {self._stall_us // US_PER_S} s",
-            )
-        if self._formats.current is None and now_us - self._began_us > KEY_FRAME_US:
-            raise CameraError(
-                GapCause.STREAM_DAMAGED,
-                f"no key frame with parameter sets in {KEY_FRAME_US // US_PER_S} s",
-            )
+            raise stream_ended()
 
     def _take(self, packet: Packet[Stream], now_us: int) -> Iterator[Message]:
         if not packet.size:
@@ -235,18 +227,9 @@ class _Reader:
                 is_corrupt=packet.is_corrupt,
             )
             for unit in self._builder.feed(piece):
-                yield from self._video_unit(unit)
+                yield from self._format.picture(unit)
         elif self._audio is not None and packet.stream_index == self._audio.index:
-            unit = self._audio_unit(packet, now_us)
-            if self._formats.current is not None:
-                yield Unit(unit=unit)
-
-    def _video_unit(self, unit: ReceivedUnit) -> Iterator[Message]:
-        changed = self._formats.feed(unit)
-        if changed is not None:
-            yield Format(media=MediaFormat(video=changed, audio=self._audio_format))
-        if self._formats.current is not None:
-            yield Unit(unit=unit)
+            yield from self._format.sound(self._audio_unit(packet, now_us))
 
     def _audio_unit(self, packet: Packet[Stream], now_us: int) -> ReceivedUnit:
         """The frames behind the first of an RTP packet (RFC 3640) have no time of their own."""
@@ -298,12 +281,7 @@ def _video_stream(container: InputContainer) -> tuple[VideoStream, Codec]:
         codec = _VIDEO.get(stream.codec_context.name)
         if codec is not None:
             return stream, codec
-    names = ", ".join(stream.codec_context.name for stream in container.streams.video)
-    raise CameraError(
-        GapCause.STREAM_DAMAGED,
-        f"the camera sends {names or 'no video'}, not H.264 or H.265",
-        hint="choose H.264 or H.265 in the camera's settings, or another profile",
-    )
+    raise wrong_codec(stream.codec_context.name for stream in container.streams.video)
 
 
 def _audio_stream(container: InputContainer) -> AudioStream | None:
@@ -328,36 +306,23 @@ def _audio_format(stream: AudioStream) -> AudioFormat:
     )
 
 
-def with_credentials(url: str, username: str, password: str) -> str:
-    """The address with these credentials, percent-encoded (RFC 3986, 3.2.1), or its own.
+def with_credentials(address: StreamAddress) -> str:
+    """The address with its credentials, percent-encoded (RFC 3986, 3.2.1), for libav.
 
     Raises:
-        CameraError: it is no rtsp or rtsps address that can be sent as it is.
+        CameraError: libav would cut them.
     """
-    if len(url) > MAX_URL_CHARS or not url.isascii() or not url.isprintable() or " " in url:
-        raise CameraError(GapCause.CONFIG, "the stream's address holds signs that no address has")
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or parts.scheme not in ("rtsp", "rtsps"):
-        raise CameraError(
-            GapCause.CONFIG, "the stream's address is no rtsp address", hint="rtsp://host:port/path"
-        )
-    own, _, place = parts.netloc.rpartition("@")
-    if not username:
-        username, _, password = (unquote(part) for part in own.partition(":"))
-    if not username:
-        return parts._replace(netloc=place).geturl()
-    credentials = f"{quote(username, safe='')}:{quote(password, safe='')}"
+    if not address.username:
+        return address.url
+    credentials = f"{quote(address.username, safe='')}:{quote(address.password, safe='')}"
     if len(credentials) > MAX_CREDENTIAL_BYTES:
         raise CameraError(
             GapCause.CAMERA_AUTH,
             f"user name and password take over {MAX_CREDENTIAL_BYTES} bytes when percent-encoded",
             hint="give the recorder's account on the camera a shorter password",
         )
-    return parts._replace(netloc=f"{credentials}@{place}").geturl()
+    scheme, _, rest = address.url.partition("://")
+    return f"{scheme}://{credentials}@{rest}"
 
 
 def camera_error(error: av.error.FFmpegError, *, is_late: bool) -> CameraError:
@@ -366,29 +331,19 @@ def camera_error(error: av.error.FFmpegError, *, is_late: bool) -> CameraError:
     return CameraError(cause, detail)
 
 
-_BY_ERRNO = {
-    errno.EHOSTUNREACH: (GapCause.NETWORK, "no route to the camera"),
-    errno.ENETUNREACH: (GapCause.NETWORK, "the camera's network is unreachable"),
-    errno.ENETDOWN: (GapCause.NETWORK, "the network is down"),
-    errno.EADDRNOTAVAIL: (GapCause.NETWORK, "no local address reaches the camera"),
+_BY_ERRNO = LINE_ERRORS | {
     errno.EIO: (GapCause.NETWORK, "the camera's name cannot be resolved, or the line broke"),
-    errno.ECONNREFUSED: (GapCause.CAMERA_REFUSED, "the camera refused the connection"),
-    errno.EACCES: (GapCause.NETWORK, "this host may not send to the camera"),
-    errno.EPERM: (GapCause.NETWORK, "this host may not send to the camera"),
-    errno.ETIMEDOUT: (GapCause.CAMERA_OFFLINE, "the camera did not answer in time"),
-    errno.ECONNRESET: (GapCause.CAMERA_OFFLINE, "the camera broke the connection off"),
-    errno.EPIPE: (GapCause.CAMERA_OFFLINE, "the camera broke the connection off"),
-    errno.EPROTONOSUPPORT: (GapCause.CAMERA_REFUSED, "the camera offers no RTP over TCP"),
+    errno.EPROTONOSUPPORT: REFUSALS[461],
 }
 
 
 def _meaning(error: av.error.FFmpegError, *, is_late: bool) -> tuple[GapCause, str]:
     if isinstance(error, av.error.HTTPUnauthorizedError):
-        return GapCause.CAMERA_AUTH, "the camera refused user name or password (401)"
+        return REFUSALS[401]
     if isinstance(error, av.error.HTTPForbiddenError):
-        return GapCause.CAMERA_AUTH, "the camera forbids this account the stream (403)"
+        return REFUSALS[403]
     if isinstance(error, av.error.HTTPNotFoundError):
-        return GapCause.CAMERA_REFUSED, "the camera knows no such stream (404)"
+        return REFUSALS[404]
     if isinstance(error, av.error.HTTPClientError | av.error.HTTPServerError):
         return GapCause.CAMERA_REFUSED, "the camera refused the stream (4xx or 5xx)"
     if isinstance(error, av.error.ExitError) or is_late:

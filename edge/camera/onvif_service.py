@@ -116,13 +116,8 @@ class OnvifService:
         Raises:
             CameraError: with the gap's cause; after 13 s (33 s at the first call) at the latest.
         """
-        request = {
-            "address": address,
-            "username": username,
-            "password": password,
-            "profile": profile,
-        }
-        return decode((await self._ask(request))["description"])
+        whom = _whom(address, username, password, profile)
+        return decode((await self._ask(whom))["description"])
 
     async def order(
         self,
@@ -138,15 +133,9 @@ class OnvifService:
         Raises:
             CameraError: it cannot be reached, refuses, or cannot do this; as late as `describe`.
         """
-        request = {
-            "address": address,
-            "username": username,
-            "password": password,
-            "profile": profile,
-            "order": verb,
-            "arguments": dict(arguments),
-        }
-        result: dict[str, Any] = (await self._ask(request))["result"]
+        whom = _whom(address, username, password, profile)
+        answer = await self._ask({**whom, "order": verb, "arguments": dict(arguments)})
+        result: dict[str, Any] = answer["result"]
         return result
 
     async def care(
@@ -163,15 +152,9 @@ class OnvifService:
         Raises:
             CameraError: it cannot be reached, refuses, or cannot do this; as late as `describe`.
         """
-        request = {
-            "address": address,
-            "username": username,
-            "password": password,
-            "profile": profile,
-            "care": verb,
-            "arguments": dict(arguments),
-        }
-        result: dict[str, Any] = (await self._ask(request))["result"]
+        whom = _whom(address, username, password, profile)
+        answer = await self._ask({**whom, "care": verb, "arguments": dict(arguments)})
+        result: dict[str, Any] = answer["result"]
         return result
 
     async def inspect(self, address: str, username: str, password: str, profile: str) -> Inspection:
@@ -354,6 +337,10 @@ class OnvifService:
         for answered in self._waiting.values():
             if not answered.done():
                 answered.set_exception(_process_lost())
+
+
+def _whom(address: str, username: str, password: str, profile: str) -> dict[str, Any]:
+    return {"address": address, "username": username, "password": password, "profile": profile}
 
 
 def _process_lost() -> CameraError:

@@ -74,27 +74,38 @@ class Sequence:
 class MediaClock:
     """Time stamps of one track as microseconds that go on where 32 bits overflow."""
 
-    __slots__ = ("_clock_hz", "_last", "_ticks", "base_us")
+    __slots__ = ("_back_us", "_base_us", "_clock_hz", "_last", "_newest_us", "_ticks")
 
     def __init__(self, clock_hz: int) -> None:
         self._clock_hz = clock_hz
         self._last: int | None = None
         self._ticks = 0
-        self.base_us = 0  # of tick 0, the first time stamp seen
+        self._base_us = 0  # of tick 0, the first time stamp seen
+        self._newest_us = 0
+        self._back_us = range(0)  # taken back by a shift: told once already
 
     def at(self, time: int) -> int:
         """The instant of a time stamp near the last one."""
         if self._last is not None:
             self._ticks += (time - self._last + 0x80000000 & 0xFFFFFFFF) - 0x80000000
         self._last = time
-        return self.base_us + self._ticks * US_PER_S // self._clock_hz
+        us = self._base_us + self._ticks * US_PER_S // self._clock_hz
+        if us in self._back_us:
+            return self._newest_us
+        self._newest_us = us
+        return us
+
+    def shift(self, by_us: int) -> None:
+        """Moves what comes from now on; what would go back stands at the newest instant instead."""
+        self._base_us += by_us
+        self._back_us = range(self._newest_us + by_us, self._newest_us)  # empty for a shift on
 
     def near(self, time: int) -> int | None:
         """The same without moving on; None before the first time stamp."""
         if self._last is None:
             return None
         ticks = self._ticks + (time - self._last + 0x80000000 & 0xFFFFFFFF) - 0x80000000
-        return self.base_us + ticks * US_PER_S // self._clock_hz
+        return self._base_us + ticks * US_PER_S // self._clock_hz
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,18 +6,26 @@ what of it is believed, is in the cores beside it.
 
 from __future__ import annotations
 
-import errno
 import secrets
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
 
 from edge.camera.errors import CameraError
 from edge.camera.messages import StreamRequest
 from edge.camera.pictures import FormatTracker
+from edge.camera.reading import (
+    CAMERA_TIME_US,
+    GATHER_US,
+    HEARTBEAT_US,
+    LINE_ERRORS,
+    REFUSALS,
+    StreamAddress,
+    StreamFormat,
+    stream_ended,
+    wrong_codec,
+)
 from edge.camera.rtsp import auth, message
 from edge.camera.rtsp.message import CameraRequest, NotRtsp, Response, Splitter
 from edge.camera.rtsp.pictures import PictureReader
@@ -25,37 +33,27 @@ from edge.camera.rtsp.rtp import Bye, SenderReport, read_rtcp
 from edge.camera.rtsp.sdp import Description, Medium, read_sdp
 from edge.camera.rtsp.sound import SoundReader, audio_format
 from retention.clock import Clock
-from retention.framing import CameraTime, Connected, Format, Heartbeat, Lost, Message, Unit
+from retention.framing import CameraTime, Connected, Heartbeat, Lost, Message
 from retention.model import (
     US_PER_S,
     AudioFormat,
     Codec,
     GapCause,
-    MediaFormat,
-    ReceivedUnit,
     Track,
 )
 
-HEARTBEAT_US = US_PER_S
-CAMERA_TIME_US = 10 * US_PER_S
-#: Cameras with a GOP of 30 s are sound; one that shows no key frame for this long is not.
-KEY_FRAME_US = 60 * US_PER_S
 RECV_BYTES = 256 * 1024
 #: How long one look at the connection may wait: what is asked of us meanwhile waits for it.
 LOOK_S = 0.25
 #: Opening may take so many times as long as one answer.
 OPEN_ANSWERS = 2
 LEAVE_S = 0.3
-#: Between two looks at the connection: most of what a picture costs is to wake up for it. The
-#: kernel keeps what comes meanwhile; the epoch of a run is the least delay, so it does not suffer.
-GATHER_US = 100_000
 SESSION_TIMEOUT_S = 60
 #: Kept of what comes before the answer to PLAY.
 EARLY_PACKETS_MAX = 20_000
 EARLY_BYTES_MAX = 16 * 1024 * 1024
 #: Between two looks for an answer that is not yet whole: it may come byte by byte.
 TRICKLE_S = 0.002
-MAX_URL_CHARS = 1000
 #: A sender report's time before this is that of a camera which has no clock.
 OLDEST_CLOCK_US = 0
 #: Sound this far from the pictures by the camera's own clocks is not aligned by them.
@@ -76,7 +74,7 @@ def read_stream(
     Raises:
         CameraError: the stream could not be had, or ended; never holds a secret.
     """
-    address = Address.of(request, candidate)
+    address = StreamAddress.of(request, candidate)
     opened_us = clock.monotonic_us()
     deadline_us = opened_us + int(OPEN_ANSWERS * request.open_timeout_s * US_PER_S)
     connection = _Connection(address, request, clock, deadline_us, is_stopping)
@@ -99,61 +97,12 @@ class _Stopped(Exception):
     """Asked to stop while the camera owed an answer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where a stream is to be had, taken apart; ``url`` holds no credentials."""
-
-    url: str
-    host: str
-    port: int
-    is_tls: bool
-    username: str
-    password: str
-
-    @classmethod
-    def of(cls, request: StreamRequest, candidate: int) -> Address:
-        """The candidate address with the request's credentials, or its own.
-
-        Raises:
-            CameraError: it is no rtsp or rtsps address that can be sent as it is.
-        """
-        url = request.source.urls[candidate]
-        if len(url) > MAX_URL_CHARS or not url.isascii() or not url.isprintable() or " " in url:
-            raise CameraError(
-                GapCause.CONFIG, "the stream's address holds signs that no address has"
-            )
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host = port = None
-        if not host or parts.scheme not in ("rtsp", "rtsps"):
-            raise CameraError(
-                GapCause.CONFIG,
-                "the stream's address is no rtsp address",
-                hint="rtsp://host:port/path",
-            )
-        own, _, place = parts.netloc.rpartition("@")
-        username, password = request.source.username, request.source.password
-        if not username:
-            username, _, password = (unquote(part) for part in own.partition(":"))
-        is_tls = parts.scheme == "rtsps"
-        return cls(
-            url=parts._replace(netloc=place, fragment="").geturl(),
-            host=host,
-            port=port or (322 if is_tls else 554),
-            is_tls=is_tls,
-            username=username,
-            password=password,
-        )
-
-
 class _Connection:
     """The socket, and requests over it; packets that come between answers are kept."""
 
     def __init__(
         self,
-        address: Address,
+        address: StreamAddress,
         request: StreamRequest,
         clock: Clock,
         deadline_us: int,
@@ -364,7 +313,6 @@ class _Session:
         self._stall_us = int(request.stall_timeout_s * US_PER_S)
         self._video: PictureReader | None = None
         self._audio: SoundReader | None = None
-        self._audio_format: AudioFormat | None = None
         self._channels: dict[int, Track] = {}
         self._reports: dict[Track, SenderReport] = {}
         self._byes: set[Track] = set()
@@ -385,7 +333,7 @@ class _Session:
         base = next((one for one in told if one.lower().startswith(_SCHEMES)), url)
         connection.aggregate = _control(base, description.control)
         medium, codec = _choose_video(description)
-        self._formats = FormatTracker(
+        formats = FormatTracker(
             codec, b"".join(b"\0\0\0\1" + nal for nal in medium.parameter_sets())
         )
         self._set_up(medium, Track.VIDEO, base, 0)
@@ -393,11 +341,12 @@ class _Session:
         self._video = PictureReader(
             codec, clock_hz=medium.clock_hz or 90_000, payload_type=medium.payload_type, has_don=don
         )
-        if self._request.audio:
-            self._open_sound(description, base)
+        audio = self._open_sound(description, base) if self._request.audio else None
         connection.ask("PLAY", connection.aggregate, {"Range": "npt=0.000-"})
+        began_us = self._clock.monotonic_us()
+        self._format = StreamFormat(formats, audio, stall_us=self._stall_us, began_us=began_us)
 
-    def _open_sound(self, description: Description, base: str) -> None:
+    def _open_sound(self, description: Description, base: str) -> AudioFormat | None:
         for medium in description.media:
             form = audio_format(medium) if medium.kind == "audio" else None
             if form is not None:
@@ -406,9 +355,10 @@ class _Session:
                 except CameraError as error:
                     if error.cause is not GapCause.CAMERA_REFUSED:
                         raise
-                    return  # pictures come first: the format tells that there is no sound
-                self._audio, self._audio_format = SoundReader(medium, form), form
-                return
+                    return None  # pictures come first: the format tells that there is no sound
+                self._audio = SoundReader(medium, form)
+                return form
+        return None
 
     def _set_up(self, medium: Medium, track: Track, base: str, channel: int) -> None:
         wanted = f"RTP/AVP/TCP;unicast;interleaved={channel}-{channel + 1}"
@@ -438,7 +388,7 @@ class _Session:
         connection, clock, video = self._connection, self._clock, self._video
         assert video is not None
         video_channel = next(c for c, track in self._channels.items() if track is Track.VIDEO)
-        began_us = said_us = video_us = heard_us = kept_us = clock.monotonic_us()
+        said_us = video_us = heard_us = kept_us = clock.monotonic_us()
         batch: list[Message] = []
         for packet, utc_us, monotonic_us in connection.early:
             batch += self._take(packet, utc_us, monotonic_us)
@@ -460,13 +410,13 @@ class _Session:
                 elif item[0] == video_channel:  # hundreds a second: the short way
                     video_us = now_us
                     for unit in video.packet(item[1], utc_us, now_us):
-                        batch += self._video_unit(unit)
+                        batch += self._format.picture(unit)
                 else:
                     batch += self._take(item, utc_us, now_us)
             batch += self._lost()
             if is_over:
                 yield [*batch, *self._flush()]
-                raise CameraError(GapCause.CAMERA_OFFLINE, "the camera ended the stream")
+                raise stream_ended()
             if not batch and now_us - said_us >= HEARTBEAT_US:
                 batch.append(Heartbeat())
             if batch:
@@ -477,7 +427,9 @@ class _Session:
                 kept_us = now_us
                 connection.keep_alive()
             try:
-                self._check(now_us, began_us, video_us, heard_us)
+                if now_us - heard_us > self._stall_us:
+                    raise CameraError(GapCause.CAMERA_OFFLINE, "the camera stayed silent")
+                self._format.check(now_us, video_us)
             except CameraError:
                 yield [*self._flush()]
                 raise
@@ -485,44 +437,22 @@ class _Session:
                 time.sleep(max(0, now_us + GATHER_US - clock.monotonic_us()) / US_PER_S)
         yield [*batch, *self._flush()]
 
-    def _check(self, now_us: int, began_us: int, video_us: int, heard_us: int) -> None:
-        if now_us - heard_us > self._stall_us:
-            raise CameraError(GapCause.CAMERA_OFFLINE, "the camera stayed silent")
-        if now_us - video_us > self._stall_us:
-            raise CameraError(
-                GapCause.CAMERA_OFFLINE,
-                f"the camera sent no picture for {self._stall_us // US_PER_S} s",
-            )
-        if self._formats.current is None and now_us - began_us > KEY_FRAME_US:
-            raise CameraError(
-                GapCause.STREAM_DAMAGED,
-                f"no key frame with parameter sets in {KEY_FRAME_US // US_PER_S} s",
-            )
-
     def _take(self, packet: message.Packet, utc_us: int, now_us: int) -> Iterator[Message]:
         channel, data = packet
         track = self._channels.get(channel)
         if track is Track.VIDEO and self._video is not None:
             for unit in self._video.packet(data, utc_us, now_us):
-                yield from self._video_unit(unit)
+                yield from self._format.picture(unit)
         elif track is Track.AUDIO and self._audio is not None:
             for unit in self._audio.packet(data, utc_us, now_us):
-                if self._formats.current is not None:
-                    yield Unit(unit=unit)
+                yield from self._format.sound(unit)
         elif (track := self._channels.get(channel - 1)) is not None:
             yield from self._control_packet(track, data, utc_us, now_us)
 
     def _flush(self) -> Iterator[Message]:
         if self._video is not None:
             for unit in self._video.flush():
-                yield from self._video_unit(unit)
-
-    def _video_unit(self, unit: ReceivedUnit) -> Iterator[Message]:
-        changed = self._formats.feed(unit)
-        if changed is not None:
-            yield Format(media=MediaFormat(video=changed, audio=self._audio_format))
-        if self._formats.current is not None:
-            yield Unit(unit=unit)
+                yield from self._format.picture(unit)
 
     def _control_packet(
         self, track: Track, data: bytes, utc_us: int, now_us: int
@@ -560,7 +490,7 @@ class _Session:
         self._is_aligned = True
         shift_us = video_us + sound.utc_us - pictures.utc_us - audio_us
         if abs(shift_us) <= ALIGN_MAX_US:
-            self._audio.media.base_us += shift_us
+            self._audio.media.shift(shift_us)
 
 
 _SCHEMES = ("rtsp://", "rtsps://")
@@ -584,12 +514,7 @@ def _choose_video(description: Description) -> tuple[Medium, Codec]:
         codec = _VIDEO.get(medium.encoding)
         if codec is not None:
             return medium, codec
-    names = ", ".join(one.encoding[:20] or "what has no name" for one in videos)
-    raise CameraError(
-        GapCause.STREAM_DAMAGED,
-        f"the camera sends {names or 'no video'}, not H.264 or H.265",
-        hint="choose H.264 or H.265 in the camera's settings, or another profile",
-    )
+    raise wrong_codec(one.encoding[:20] or "what has no name" for one in videos)
 
 
 def _tls() -> ssl.SSLContext:
@@ -601,35 +526,16 @@ def _tls() -> ssl.SSLContext:
 
 
 _UNKNOWN_METHOD = (404, 405, 501, 551)
-_REFUSALS = {
-    401: (GapCause.CAMERA_AUTH, "the camera refused user name or password (401)"),
-    403: (GapCause.CAMERA_AUTH, "the camera forbids this account the stream (403)"),
-    404: (GapCause.CAMERA_REFUSED, "the camera knows no such stream (404)"),
-    461: (GapCause.CAMERA_REFUSED, "the camera offers no RTP over TCP"),
-}
 
 
 def _raise_for(response: Response) -> None:
     if 200 <= response.status < 300:
         return
-    cause, detail = _REFUSALS.get(
+    cause, detail = REFUSALS.get(
         response.status,
         (GapCause.CAMERA_REFUSED, f"the camera refused the stream ({response.status})"),
     )
     raise CameraError(cause, detail)
-
-
-_BY_ERRNO = {
-    errno.EHOSTUNREACH: (GapCause.NETWORK, "no route to the camera"),
-    errno.ENETUNREACH: (GapCause.NETWORK, "the camera's network is unreachable"),
-    errno.ENETDOWN: (GapCause.NETWORK, "the network is down"),
-    errno.EADDRNOTAVAIL: (GapCause.NETWORK, "no local address reaches the camera"),
-    errno.ECONNREFUSED: (GapCause.CAMERA_REFUSED, "the camera refused the connection"),
-    errno.EACCES: (GapCause.NETWORK, "this host may not send to the camera"),
-    errno.EPERM: (GapCause.NETWORK, "this host may not send to the camera"),
-    errno.ECONNRESET: (GapCause.CAMERA_OFFLINE, "the camera broke the connection off"),
-    errno.EPIPE: (GapCause.CAMERA_OFFLINE, "the camera broke the connection off"),
-}
 
 
 def camera_error(error: OSError) -> CameraError:
@@ -640,7 +546,7 @@ def camera_error(error: OSError) -> CameraError:
         return CameraError(GapCause.NETWORK, "the camera's name cannot be resolved")
     if isinstance(error, ssl.SSLError):
         return CameraError(GapCause.CAMERA_REFUSED, "the camera speaks no TLS that we know")
-    cause, detail = _BY_ERRNO.get(
+    cause, detail = LINE_ERRORS.get(
         error.errno or 0, (GapCause.NETWORK, "the line to the camera broke")
     )
     return CameraError(cause, detail)
