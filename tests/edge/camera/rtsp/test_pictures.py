@@ -247,6 +247,17 @@ def test_the_media_clock_goes_on_where_32_bits_end() -> None:
     assert clock.at(0xFFFFFFFF - 8999) == 0
 
 
+def test_a_clock_that_is_shifted_back_stands_still_until_it_is_due() -> None:
+    clock = MediaClock(90_000)
+    assert clock.at(0) == 0
+    assert clock.at(9000) == 100_000
+    clock.shift(-60_000)
+    assert [clock.at(t) for t in (10_800, 12_600, 16_200)] == [100_000, 100_000, 120_000]
+    clock.shift(50_000)
+    assert clock.at(18_000) == 190_000
+    assert clock.at(0) == -10_000  # a jump of the camera's own is no shift
+
+
 AAC = Medium(
     kind="audio",
     payload_type=97,
