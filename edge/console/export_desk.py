@@ -21,7 +21,7 @@ from config.schema import Settings
 from edge import control
 from edge.console import export_orders
 from edge.console.export_orders import Order, OrderRefused, OrderState, from_json, to_json
-from edge.console.records_file import ConsoleFileUnusable, RecordsFile
+from edge.console.records_file import ConsoleFileUnusable, Register
 from edge.exporting import export_dir
 from retention.audit import AuditLog, AuditUnavailable
 from retention.audit_chain import Action, Outcome, Value
@@ -40,6 +40,10 @@ SERVICE = "service:console"
 _PIECE_BYTES = 1 << 20
 
 
+def _absent(order_id: str) -> OrderRefused:
+    return OrderRefused(f"there is no export {order_id[:40]!r}", hint="load the page again")
+
+
 class ExportDesk:
     """Every order; methods that change one run in threads.
 
@@ -50,7 +54,7 @@ class ExportDesk:
     def __init__(
         self, state_dir: Path, settings: Callable[[], Settings], audit: AuditLog, clock: Clock
     ) -> None:
-        self._file = RecordsFile(state_dir, FILE_NAME, dict)
+        self._file = Register(state_dir, FILE_NAME, from_json, to_json, _absent)
         self._state_dir = state_dir
         self._settings = settings
         self._audit = audit
@@ -58,20 +62,11 @@ class ExportDesk:
 
     def orders(self) -> list[Order]:
         """The newest first. Raises :class:`ConsoleFileUnusable`."""
-        try:
-            found = [from_json(one) for one in self._file.read().values()]
-        except (KeyError, TypeError, ValueError) as error:
-            raise ConsoleFileUnusable(
-                f"{self._file.path} is damaged", hint="put it back from a copy, or move it away"
-            ) from error
-        return sorted(found, key=lambda order: order.asked_us, reverse=True)
+        return sorted(self._file.entries(), key=lambda order: order.asked_us, reverse=True)
 
     def find(self, order_id: str) -> Order:
         """Raises :class:`OrderRefused`: there is none."""
-        for order in self.orders():
-            if order.id == order_id:
-                return order
-        raise OrderRefused(f"there is no export {order_id[:40]!r}", hint="load the page again")
+        return self._file.find(order_id)
 
     def folder(self, order: Order) -> Path:
         return export_dir(self._settings()) / order.id
@@ -100,7 +95,7 @@ class ExportDesk:
             self._record(found, by, "approved")
             return found
 
-        return self._change(order_id, step)
+        return self._file.change(order_id, step)
 
     def refuse(self, order_id: str, by: str, why: str) -> Order:
         def step(order: Order) -> Order:
@@ -108,7 +103,7 @@ class ExportDesk:
             self._record(found, by, "refused", refusal=found.refusal)
             return found
 
-        return self._change(order_id, step)
+        return self._file.change(order_id, step)
 
     def again(self, order_id: str, by: str) -> Order:
         def step(order: Order) -> Order:
@@ -116,7 +111,7 @@ class ExportDesk:
             self._record(found, by, "again")
             return found
 
-        return self._change(order_id, step)
+        return self._file.change(order_id, step)
 
     def take(self, order_id: str, by: str) -> Order:
         """Before its first byte goes out."""
@@ -126,7 +121,7 @@ class ExportDesk:
             self._record(found, by, "taken", manifest_sha256=order.manifest_sha256)
             return found
 
-        return self._change(order_id, step)
+        return self._file.change(order_id, step)
 
     def remove(self, order_id: str, by: str) -> Order:
         """The copy; ``edge`` deletes it.
@@ -138,16 +133,7 @@ class ExportDesk:
         order = export_orders.removed(self.find(order_id), by, order_us)
         self._record(order, by, "removed", size_bytes=order.size_bytes)
         control.ask(self._state_dir, "export_remove", timeout_s=REMOVE_TIMEOUT_S, id=order.id)
-        return self._change(order.id, lambda found: export_orders.removed(found, by, order_us))
-
-    def _change(self, order_id: str, step: Callable[[Order], Order]) -> Order:
-        """The order as it stands now, through a step, and kept; nothing changes where it raises."""
-        with self._file.changing() as content:
-            if order_id not in content:
-                raise OrderRefused(f"there is no export {order_id[:40]!r}", hint="look again")
-            order = step(from_json(content[order_id]))
-            content[order_id] = to_json(order)
-        return order
+        return self._file.change(order.id, lambda found: export_orders.removed(found, by, order_us))
 
     def _record(self, order: Order, by: str, step: str, **detail: Value) -> None:
         """Raises :class:`AuditUnavailable`: the step is not to be done."""
@@ -210,7 +196,7 @@ class ExportDesk:
             actor=f"person:{order.asked_by}",
             approved_by=f"person:{order.decided_by}" if order.decided_by else "",
         )
-        self._change(order.id, export_orders.running)
+        self._file.change(order.id, export_orders.running)
 
     def _ask_how_far(self, order: Order) -> None:
         told: dict[str, Any] = control.ask(self._state_dir, "export_state", id=order.id)
@@ -226,7 +212,7 @@ class ExportDesk:
                 return replace(found, state=OrderState.FAILED, error=why, ended_us=now_us)
             return replace(found, written_bytes=told["written_bytes"], of_bytes=told["of_bytes"])
 
-        self._change(order.id, step)
+        self._file.change(order.id, step)
 
     def _finished(self, order: Order, now_us: int) -> Order:
         """With what its manifest tells."""

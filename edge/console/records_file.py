@@ -12,9 +12,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from config.errors import Retry, XueliangError
+
+T = TypeVar("T")
 
 FOLDER = "console"
 FILE_BYTES_MAX = 4 * 2**20
@@ -55,9 +57,7 @@ class RecordsFile:
         except OSError as error:
             raise self._unusable(error) from error
         except ValueError as error:
-            raise ConsoleFileUnusable(
-                f"{self.path} is damaged", hint="put it back from a copy, or move it away"
-            ) from error
+            raise self._damaged() from error
         return self._content
 
     @contextmanager
@@ -90,6 +90,59 @@ class RecordsFile:
             hint="run this as root or as the console's user; is the disk full or read-only?",
             retry=Retry.LATER,
         )
+
+    def _damaged(self) -> ConsoleFileUnusable:
+        return ConsoleFileUnusable(
+            f"{self.path} is damaged", hint="put it back from a copy, or move it away"
+        )
+
+
+class Register(RecordsFile, Generic[T]):
+    """Entries by their number, each changed by steps.
+
+    Args:
+        from_json: raises KeyError, TypeError, ValueError for what is no entry.
+        absent: the error for a number that no entry has.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        name: str,
+        from_json: Callable[[dict[str, Any]], T],
+        to_json: Callable[[T], dict[str, Any]],
+        absent: Callable[[str], XueliangError],
+    ) -> None:
+        super().__init__(state_dir, name, dict)
+        self._from_json = from_json
+        self._to_json = to_json
+        self._absent = absent
+
+    def entries(self) -> list[T]:
+        """In the order of the file. Raises :class:`ConsoleFileUnusable`."""
+        return [self._entry(one) for one in self.read().values()]
+
+    def find(self, number: str) -> T:
+        """Raises :class:`ConsoleFileUnusable`, and what ``absent`` makes."""
+        return self._found(self.read(), number)
+
+    def change(self, number: str, step: Callable[[T], T]) -> T:
+        """The entry as it stands now, through a step, and kept; nothing changes where it raises."""
+        with self.changing() as content:
+            made = step(self._found(content, number))
+            content[number] = self._to_json(made)
+        return made
+
+    def _found(self, content: dict[str, Any], number: str) -> T:
+        if number not in content:
+            raise self._absent(number)
+        return self._entry(content[number])
+
+    def _entry(self, found: dict[str, Any]) -> T:
+        try:
+            return self._from_json(found)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged() from error
 
 
 def console_folder(state_dir: Path) -> Path:

@@ -7,7 +7,7 @@ alone, not in the audit log.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from edge.console import guardian_requests
@@ -20,7 +20,7 @@ from edge.console.guardian_requests import (
     text_of,
     to_json,
 )
-from edge.console.records_file import ConsoleFileUnusable, RecordsFile
+from edge.console.records_file import Register
 from retention.audit import AuditLog
 from retention.audit_chain import Action, Value
 from retention.audit_chain import Outcome as Recorded
@@ -30,23 +30,21 @@ FILE_NAME = "requests.json"
 RECORD_TIMEOUT_S = 10.0
 
 
+def _absent(request_id: str) -> RequestRefused:
+    return RequestRefused(f"there is no request {request_id[:40]!r}", hint="load the page again")
+
+
 class RequestDesk:
     """Every request; methods that change one run in threads."""
 
     def __init__(self, state_dir: Path, audit: AuditLog, clock: Clock) -> None:
-        self._file = RecordsFile(state_dir, FILE_NAME, dict)
+        self._file = Register(state_dir, FILE_NAME, from_json, to_json, _absent)
         self._audit = audit
         self._clock = clock
 
     def requests(self) -> list[Request]:
         """The newest first. Raises :class:`ConsoleFileUnusable`."""
-        try:
-            found = [from_json(one) for one in self._file.read().values()]
-        except (KeyError, TypeError, ValueError) as error:
-            raise ConsoleFileUnusable(
-                f"{self._file.path} is damaged", hint="put it back from a copy, or move it away"
-            ) from error
-        return sorted(found, key=lambda one: one.entered_us, reverse=True)
+        return sorted(self._file.entries(), key=lambda one: one.entered_us, reverse=True)
 
     def enter(
         self, fields: Mapping[str, str], camera: str, from_us: int, to_us: int, by: str
@@ -82,7 +80,7 @@ class RequestDesk:
             self._record(made, by, made.state.value, why=made.why)
             return made
 
-        return self._change(request_id, step)
+        return self._file.change(request_id, step)
 
     def close(self, request_id: str, by: str, outcome: str, export: str) -> Request:
         if outcome not in list(Outcome):
@@ -94,15 +92,7 @@ class RequestDesk:
             self._record(made, by, outcome, export=made.export)
             return made
 
-        return self._change(request_id, step)
-
-    def _change(self, request_id: str, step: Callable[[Request], Request]) -> Request:
-        with self._file.changing() as content:
-            if request_id not in content:
-                raise RequestRefused(f"there is no request {request_id[:40]!r}", hint="look again")
-            made = step(from_json(content[request_id]))
-            content[request_id] = to_json(made)
-        return made
+        return self._file.change(request_id, step)
 
     def _record(self, found: Request, by: str, step: str, **detail: Value) -> None:
         """Raises :class:`AuditUnavailable`: the step is not to be done."""
