@@ -6,11 +6,11 @@ beside it and reads it anew first.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -60,7 +60,7 @@ class RecordsFile:
             raise self._damaged() from error
         return self._content
 
-    @contextmanager
+    @contextlib.contextmanager
     def changing(self) -> Iterator[Any]:
         """The content as it stands, to be changed; written when the block ends well.
 
@@ -77,7 +77,7 @@ class RecordsFile:
             content = json.loads(json.dumps(self.read()))
             yield content
             try:
-                _write(self.path, json.dumps(content, ensure_ascii=False, indent=1).encode(), lock)
+                write_private(self.path, json.dumps(content, ensure_ascii=False, indent=1).encode())
             except OSError as error:
                 raise self._unusable(error) from error
         finally:
@@ -165,25 +165,25 @@ def console_folder(state_dir: Path) -> Path:
 
 def write_private(path: Path, content: bytes) -> None:
     """Durable under its name or not at all; mode 0600, of the folder's owner. Raises OSError."""
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        _write(path, content, folder)
-    finally:
-        os.close(folder)
+    write_whole(path, content, 0o600, os.stat(path.parent))
 
 
-def _write(path: Path, content: bytes, folder: int) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+def write_whole(path: Path, content: bytes, mode: int, like: os.stat_result) -> None:
+    """Durable under its name or not at all, of the owner that ``like`` tells, as far as this user
+    may give it away. Raises OSError."""
+    beside = path.with_name(f".{path.name}.new")
     beside.unlink(missing_ok=True)
     file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        owner = os.fstat(folder)
-        if os.geteuid() == 0 and owner.st_uid != 0:  # root at work for the console's user
-            os.fchown(file, owner.st_uid, owner.st_gid)
-        with os.fdopen(os.dup(file), "wb") as out:
-            out.write(content)
+    with os.fdopen(file, "wb") as out:
+        with contextlib.suppress(PermissionError):  # it is this user's own from now on
+            os.fchown(file, like.st_uid, like.st_gid)
+        os.fchmod(file, mode)
+        out.write(content)
+        out.flush()
         os.fsync(file)
-    finally:
-        os.close(file)
     beside.replace(path)
-    os.fsync(folder)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

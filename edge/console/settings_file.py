@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from config.errors import Retry, XueliangError
 from config.load import parse
 from config.schema import Settings
+from edge.console.records_file import write_whole
 from retention.clock import Clock
 
 #: Old files that stay beside the new one.
@@ -70,7 +70,8 @@ def replace(path: Path, text: str, base_digest: str, clock: Clock) -> tuple[Sett
     old = path.with_name(f"{path.name}.{moment}.old")
     try:
         _keep(path, old)
-        _replace(path, text.encode())
+        found = os.stat(path)
+        write_whole(path, text.encode(), found.st_mode & 0o777, found)
         _forget_oldest(path)
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -80,28 +81,6 @@ def replace(path: Path, text: str, base_digest: str, clock: Clock) -> tuple[Sett
 def _keep(path: Path, old: Path) -> None:
     old.unlink(missing_ok=True)
     os.link(path, old)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    found = os.stat(path)
-    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with contextlib.suppress(PermissionError):  # it belongs to the console's user from now on
-            os.fchown(file, found.st_uid, found.st_gid)
-        os.fchmod(file, found.st_mode & 0o777)
-        with os.fdopen(os.dup(file), "wb") as out:
-            out.write(content)
-        os.fsync(file)
-    finally:
-        os.close(file)
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _forget_oldest(path: Path) -> None:
