@@ -11,8 +11,7 @@ import hashlib
 import json
 import logging
 import secrets
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,6 @@ LOOK_S = 2.0
 START_TIMEOUT_S = 10.0
 REMOVE_TIMEOUT_S = 60.0
 SERVICE = "service:console"
-_PIECE_BYTES = 1 << 20
 
 
 def _absent(order_id: str) -> OrderRefused:
@@ -237,43 +235,3 @@ class ExportDesk:
     def _forget(self, order: Order) -> None:
         with self._file.changing() as content:
             content.pop(order.id, None)
-
-
-def zip_of(folder: Path, prefix: str) -> Iterator[bytes]:
-    """The files of a folder as a ZIP that is made while it is sent: stored, not compressed.
-
-    Raises:
-        OSError: a file is gone; what was sent so far is no whole ZIP.
-    """
-    sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(folder.iterdir()):
-            info = zipfile.ZipInfo.from_file(path, f"{prefix}/{path.name}")
-            info.external_attr = 0o100644 << 16
-            with path.open("rb") as source, archive.open(info, "w", force_zip64=True) as target:
-                while piece := source.read(_PIECE_BYTES):
-                    target.write(piece)
-                    yield sink.taken()
-            yield sink.taken()
-    yield sink.taken()
-
-
-class _Sink:
-    """Takes what a ZIP writes, until it is taken; cannot be sought."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def write(self, data: bytes, /) -> int:
-        self._parts.append(bytes(data))
-        return len(data)
-
-    def flush(self) -> None:
-        pass  # whoever takes is the only one that waits
-
-    def close(self) -> None:
-        pass  # there is nothing to let go of
-
-    def taken(self) -> bytes:
-        parts, self._parts = self._parts, []
-        return b"".join(parts)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from config.errors import XueliangError
 from config.instants import parse_instant
-from edge.console.export_desk import zip_of
 from edge.console.export_orders import (
     REASON_CHARACTERS_MAX,
     REASON_CHARACTERS_MIN,
@@ -22,6 +21,7 @@ from edge.console.roles import Permission
 from edge.console.rules import Endpoint, Kind, Rule
 from edge.console.timeline_data import known_camera
 from edge.console.visit import Visit
+from edge.console.zip_answer import zip_answer
 from retention.audit import AuditUnavailable
 
 FIELDS = ("camera", "from", "to", "reason")
@@ -153,15 +153,7 @@ async def download(visit: Visit) -> Response:
         raise NotFound("this export's copy is not there", hint="ask for it anew")
     await asyncio.to_thread(visit.parts.exports.take, order.id, visit.who.name)
     name = f"{order.camera}-{order.id}"
-
-    def pieces() -> Iterator[bytes]:
-        yield from (piece for piece in zip_of(folder, name) if piece)
-
-    return StreamingResponse(
-        pieces(),
-        media_type="application/zip",
-        headers={"Content-Disposition": f'attachment; filename="{name}.zip"'},
-    )
+    return zip_answer(folder, name, name)
 
 
 def _post(path: str, endpoint: Endpoint, permission: Permission) -> Rule:

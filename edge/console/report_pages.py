@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from config.errors import XueliangError
 from edge import control
-from edge.console.export_desk import zip_of
 from edge.console.guard import BadRequest, NotFound
 from edge.console.roles import Permission
 from edge.console.rules import Rule
 from edge.console.visit import Visit
+from edge.console.zip_answer import zip_answer
 from edge.report_desk import DAYS_MAX, packs
 from retention.audit_chain import Action, Outcome
 
@@ -63,12 +62,7 @@ async def download(visit: Visit) -> Response:
     if folder is None:
         raise NotFound("there is no such report", hint="see the list of reports")
     await visit.record(Action.REPORT, f"report:{folder.name}", what="taken")
-
-    def pieces() -> Iterator[bytes]:
-        yield from (piece for piece in zip_of(folder, folder.name) if piece)
-
-    headers = {"Content-Disposition": f'attachment; filename="report-{folder.name}.zip"'}
-    return StreamingResponse(pieces(), media_type="application/zip", headers=headers)
+    return zip_answer(folder, folder.name, f"report-{folder.name}")
 
 
 RULES = (

@@ -14,9 +14,9 @@ import pytest
 
 from config.instants import format_instant
 from edge import control
-from edge.console.export_desk import zip_of
 from edge.console.export_orders import OrderState
 from edge.console.roles import Role
+from edge.console.zip_answer import zip_of
 from retention.export_verifier import MANIFEST
 from tests.support.console_site import Browser, ConsoleSite
 
