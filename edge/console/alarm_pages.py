@@ -21,7 +21,6 @@ async def alarms(visit: Visit) -> Response:
         standing=list(reversed(found["standing"])),
         ended=list(reversed(found["ended"])),
         is_running=is_running,
-        names={camera.id: camera.name for camera in visit.parts.settings.camera},
     )
 
 

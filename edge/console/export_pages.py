@@ -39,14 +39,12 @@ async def _page(visit: Visit, status: int, error: XueliangError | None = None) -
         "exports.html",
         status,
         orders=found[:SHOWN_MAX],
-        names={camera.id: camera.name for camera in visit.parts.settings.camera},
         two_persons=visit.parts.settings.console.export_approval,
         days=visit.parts.settings.console.export_days,
         form={name: visit.form.get(name, query.get(name, "")) for name in FIELDS},
         reason_max=REASON_CHARACTERS_MAX,
         reason_min=REASON_CHARACTERS_MIN,
-        error="" if error is None else visit.told(error),
-        detail="" if error is None else error.sentence(),
+        **visit.trouble(error),
     )
 
 
@@ -80,16 +78,14 @@ async def export(visit: Visit) -> Response:
 
 async def _detail(visit: Visit, status: int, error: XueliangError | None = None) -> Response:
     order = await asyncio.to_thread(_find, visit)
-    names = {camera.id: camera.name for camera in visit.parts.settings.camera}
     return visit.page(
         "export.html",
         status,
         order=order,
-        name=names.get(order.camera, order.camera),
+        name=visit.names.get(order.camera, order.camera),
         days=visit.parts.settings.console.export_days,
         share=_share(order),
-        error="" if error is None else visit.told(error),
-        detail="" if error is None else error.sentence(),
+        **visit.trouble(error),
     )
 
 

@@ -50,10 +50,8 @@ async def _page(visit: Visit, status: int, error: XueliangError | None = None) -
         closed=[hold for hold in found if not hold.state(None).holds],
         is_asked={hold.id: hold.state(None) is HoldState.RELEASE_ASKED for hold in found},
         two_persons=visit.parts.settings.retention.two_person_release,
-        names={camera.id: camera.name for camera in visit.parts.settings.camera},
         form={name: visit.form.get(name, "") for name in FIELDS},
-        error="" if error is None else visit.told(error),
-        detail="" if error is None else error.sentence(),
+        **visit.trouble(error),
         pending=visit.query("pending"),
     )
 

@@ -82,8 +82,7 @@ async def state_reason(visit: Visit) -> Response:
 
 
 async def watch(visit: Visit) -> Response:
-    grant = _grant(visit, "")
-    names = {one.id: one.name for one in visit.parts.settings.camera}
+    grant, names = _grant(visit, ""), visit.names
     return visit.page(
         "live_watch.html",
         grant=grant,

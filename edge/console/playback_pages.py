@@ -98,8 +98,7 @@ async def state_reason(visit: Visit) -> Response:
 
 async def watch(visit: Visit) -> Response:
     """The player, under a grant."""
-    found = _grant(visit, "")
-    cameras = {one.id: one.name for one in visit.parts.settings.camera}
+    found, names = _grant(visit, ""), visit.names
     at_us = found.from_us
     if visit.query("at_us"):
         at_us = whole_number(visit, "at_us", found.from_us, found.to_us)
@@ -123,7 +122,7 @@ async def watch(visit: Visit) -> Response:
     return visit.page(
         "watch.html",
         grant=found,
-        shown=[{"id": one, "name": cameras.get(one, one)} for one in found.cameras],
+        shown=[{"id": one, "name": names.get(one, one)} for one in found.cameras],
         at_us=at_us,
         begins=format_instant(found.from_us, visit.parts.zone)[:19],
         ends=format_instant(found.to_us, visit.parts.zone)[:19],

@@ -37,8 +37,7 @@ async def _page(visit: Visit, status: int, error: XueliangError | None = None) -
         packs=[one.name for one in found],
         state=state,
         proposed=DAYS_PROPOSED,
-        error="" if error is None else visit.told(error),
-        detail="" if error is None else error.sentence(),
+        **visit.trouble(error),
     )
 
 

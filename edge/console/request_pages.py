@@ -29,12 +29,10 @@ async def _page(visit: Visit, status: int, error: XueliangError | None = None) -
         "requests.html",
         status,
         requests=await asyncio.to_thread(visit.parts.requests.requests),
-        names={camera.id: camera.name for camera in visit.parts.settings.camera},
         outcomes=list(Outcome),
         form={name: visit.form.get(name, "") for name in FIELDS},
         text_max=TEXT_CHARACTERS_MAX,
-        error="" if error is None else visit.told(error),
-        detail="" if error is None else error.sentence(),
+        **visit.trouble(error),
     )
 
 

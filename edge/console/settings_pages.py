@@ -62,8 +62,7 @@ async def page(
         problems=problems,
         differences=differences,
         restart=visit.query("restart").split(",") if visit.query("restart") else [],
-        error="" if error is None else visit.told(error),
-        detail="" if error is None else error.sentence(),
+        **visit.trouble(error),
     )
 
 

@@ -69,8 +69,7 @@ async def _page(
         roles=ROLES,
         form={name: visit.form.get(name, "") for name in ADD_FIELDS},
         duplicates=_duplicates(parts.settings.camera),
-        error="" if error is None else visit.told(error),
-        detail="" if error is None else error.sentence(),
+        **visit.trouble(error),
         problems=problems,
     )
 

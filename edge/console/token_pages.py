@@ -36,8 +36,7 @@ def _page(
         form=visit.form,
         days=DAYS_PROPOSED,
         days_max=DAYS_MAX,
-        error="" if error is None else visit.told(error),
-        detail="" if error is None else error.sentence(),
+        **visit.trouble(error),
         told=told,
         host=visit.request.headers.get("host", ""),
     )

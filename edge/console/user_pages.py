@@ -37,8 +37,7 @@ def _page(
         users=accounts.list(),
         roles=[role for role in Role if may_manage(visit.who.role, role, has_head=has_head)],
         may_touch={one.name: _may_touch(visit, one) for one in accounts.list()},
-        error="" if error is None else visit.told(error),
-        detail="" if error is None else error.sentence(),
+        **visit.trouble(error),
         told=told,
         form=visit.form,
     )
@@ -60,8 +59,7 @@ def _user_page(
         optional=sorted(OPTIONAL[account.role]),
         may_touch=_may_touch(visit, account),
         may_extend=visit.who.role is Role.HEAD,
-        error="" if error is None else visit.told(error),
-        detail="" if error is None else error.sentence(),
+        **visit.trouble(error),
     )
 
 

@@ -91,6 +91,7 @@ class Visit:
             "language": self.language,
             "site": settings.site.name,
             "cameras": settings.camera,
+            "names": self.names,
             "account": self.account,
             "may": lambda name: self.may(Permission(name)),
             "csrf": "" if self.session is None else self.session.csrf,
@@ -103,6 +104,17 @@ class Visit:
             "time": pages.local_time(self.parts.zone),
         }
         return HTMLResponse(pages.render(template, common | values), status)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Of every camera, by its id."""
+        return {camera.id: camera.name for camera in self.parts.settings.camera}
+
+    def trouble(self, error: XueliangError | None) -> dict[str, str]:
+        """Why a page did not do what was asked, as ``_error.html`` shows it."""
+        if error is None:
+            return {"error": "", "detail": ""}
+        return {"error": self.told(error), "detail": error.sentence()}
 
     def _done(self) -> str:
         """What was done before this page was shown (``?done=…``, a phrase of that section)."""
