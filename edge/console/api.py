@@ -21,11 +21,11 @@ from edge.console import api_models as model
 from edge.console.api_document import DAYS_MAX, PREFIX, Operation, Parameter, openapi
 from edge.console.guard import BadRequest
 from edge.console.hold_pages import stored
-from edge.console.lights import Light, Sentence, lights, worst
-from edge.console.phrases import catalogue
+from edge.console.lights import Light, lights, worst
 from edge.console.roles import Permission, Scope
 from edge.console.rules import Kind, Rule
 from edge.console.visit import Visit
+from edge.console.wording import sentence_text
 from edge.status import UnknownCamera, completeness_of, rounded
 from retention.audit_read import heads
 from retention.completeness import Completeness
@@ -94,30 +94,14 @@ async def status(visit: Visit) -> BaseModel:
 
 
 def _light(light: Light) -> model.LightAnswer:
-    reason, mend = _both(light.reason), _both(light.mend)
     return model.LightAnswer(
         topic=light.topic.value,
         level=model.LevelWord(light.level.value),
-        reason_zh=reason[0],
-        reason_en=reason[1],
-        mend_zh=mend[0],
-        mend_en=mend[1],
+        reason_zh=sentence_text(light.reason, "zh"),
+        reason_en=sentence_text(light.reason, "en"),
+        mend_zh=sentence_text(light.mend, "zh"),
+        mend_en=sentence_text(light.mend, "en"),
     )
-
-
-def _both(sentence: Sentence | None) -> tuple[str, str]:
-    if sentence is None:
-        return "", ""
-    if not sentence.key:
-        return sentence.zh, sentence.en
-    texts = []
-    for place, text in enumerate(catalogue()[sentence.key]):
-        values = {
-            name: value[place] if isinstance(value, tuple) else value
-            for name, value in sentence.values.items()
-        }
-        texts.append(text.format(**values))
-    return texts[0], texts[1]
 
 
 async def cameras(visit: Visit) -> BaseModel:
@@ -149,7 +133,7 @@ def _camera(one: Camera, told: dict[str, Any] | None) -> model.CameraAnswer:
 
 async def timeline(visit: Visit) -> BaseModel:
     parts, time = visit.parts, _Times(visit)
-    camera = _known(visit)
+    camera = _camera_of(visit)
     from_us, to_us = _instant(visit, "from"), _instant(visit, "to")
     if not 0 < to_us - from_us <= DAYS_MAX * DAY_US:
         raise BadRequest(f"a window of at most {DAYS_MAX} days", hint="from comes before to")
@@ -176,7 +160,7 @@ async def timeline(visit: Visit) -> BaseModel:
 
 
 async def completeness(visit: Visit) -> BaseModel:
-    camera = _known(visit)
+    camera = _camera_of(visit)
     text = visit.query("days", str(DAYS_ASKED))
     if not (text.isascii() and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= 90):
         raise BadRequest("days must be a number from 1 to 90", hint="leave it out for 90")
@@ -327,11 +311,8 @@ async def described(visit: Visit) -> Response:
     return visit.json(openapi(OPERATIONS, settings.site.name, names))
 
 
-def _known(visit: Visit) -> str:
-    camera: str = visit.request.path_params["camera"]
-    if camera not in {one.id for one in visit.parts.settings.camera}:
-        raise UnknownCamera(f"camera {camera[:60]!r} is unknown", hint="see /api/v1/cameras")
-    return camera
+def _camera_of(visit: Visit) -> str:
+    return visit.known_camera(visit.request.path_params["camera"], "see /api/v1/cameras")
 
 
 def _instant(visit: Visit, name: str) -> int:

@@ -19,7 +19,6 @@ from edge.console.export_orders import (
 from edge.console.guard import NotFound
 from edge.console.roles import Permission
 from edge.console.rules import Endpoint, Kind, Rule
-from edge.console.timeline_data import known_camera
 from edge.console.visit import Visit
 from edge.console.zip_answer import zip_answer
 from retention.audit import AuditUnavailable
@@ -52,7 +51,7 @@ async def ask(visit: Visit) -> Response:
     try:
         order = await asyncio.to_thread(
             visit.parts.exports.ask,
-            known_camera(visit, visit.form.get("camera", "")),
+            visit.known_camera(visit.form.get("camera", "")),
             parse_instant(visit.form.get("from", ""), visit.parts.zone),
             parse_instant(visit.form.get("to", ""), visit.parts.zone),
             visit.form.get("reason", ""),

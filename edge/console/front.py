@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from config.schema import Camera
 from edge.console.lights import Level, Seen, lights, other_alarms, worst
 from edge.console.parts import Covered
 from edge.console.roles import Permission
@@ -37,30 +38,30 @@ async def _values(visit: Visit) -> dict[str, Any]:
         "lights": found,
         "worst": worst(found),
         "alarms": other_alarms(seen),
-        "rows": [_row(visit, seen, coverage, camera.id) for camera in parts.settings.camera],
+        "rows": [
+            _row(visit, seen, coverage.get(camera.id), camera) for camera in parts.settings.camera
+        ],
         "now": parts.clock.utc_us(),
     }
 
 
-def _row(visit: Visit, seen: Seen, coverage: dict[str, Covered], camera: str) -> dict[str, Any]:
-    settings = next(one for one in visit.parts.settings.camera if one.id == camera)
-    told = ((seen.told or {}).get("cameras") or {}).get(camera, {})
+def _row(visit: Visit, seen: Seen, covered: Covered | None, camera: Camera) -> dict[str, Any]:
+    told = ((seen.told or {}).get("cameras") or {}).get(camera.id, {})
     level = Level.OFF
-    if settings.enabled and seen.told is not None:
+    if camera.enabled and seen.told is not None:
         level = Level.OK if told.get("recording") else Level.BAD
     cause = told.get("cause", "")
     zh = CAUSES_ZH[GapCause(cause)] if cause in frozenset(GapCause) else ""
     return {
-        "id": camera,
-        "name": settings.name,
-        "role": settings.role,
+        "id": camera.id,
+        "name": camera.name,
         "level": level,
-        "is_enabled": settings.enabled,
+        "is_enabled": camera.enabled,
         "cause": zh if visit.language == "zh" else cause.replace("_", " "),
         "rate": told.get("bits_per_second", 0) / 1e6,
         "picture": f"{told['width']}×{told['height']}" if told.get("width") else "",
         "codec": {"h264": "H.264", "h265": "H.265"}.get(told.get("codec", ""), ""),
-        "covered": coverage.get(camera),
+        "covered": covered,
     }
 
 

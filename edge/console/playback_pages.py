@@ -18,7 +18,7 @@ from edge.console.playlist import as_json
 from edge.console.roles import Permission
 from edge.console.rules import Kind, Rule
 from edge.console.still import still_of
-from edge.console.timeline_data import known_camera, whole_number, window
+from edge.console.timeline_data import whole_number, window
 from edge.console.visit import Visit
 from edge.console.wording import cause_words, words
 from retention.completeness import DAY_US
@@ -143,7 +143,7 @@ def _grant(visit: Visit, camera: str) -> Grant:
 
 
 def _granted(visit: Visit) -> Window:
-    camera = known_camera(visit, visit.request.path_params["camera"])
+    camera = visit.known_camera(visit.request.path_params["camera"])
     grant = _grant(visit, camera)
     return Window(camera=camera, from_us=grant.from_us, to_us=grant.to_us)
 

@@ -13,7 +13,6 @@ from config.instants import parse_instant
 from edge.console.guardian_requests import TEXT_CHARACTERS_MAX, Outcome
 from edge.console.roles import Permission
 from edge.console.rules import Rule
-from edge.console.timeline_data import known_camera
 from edge.console.visit import Visit
 from retention.audit import AuditUnavailable
 
@@ -43,7 +42,7 @@ async def enter(visit: Visit) -> Response:
         camera = form.get("camera", "")
         return visit.parts.requests.enter(
             form,
-            known_camera(visit, camera) if camera else "",
+            visit.known_camera(camera) if camera else "",
             parse_instant(form.get("from", ""), visit.parts.zone),
             parse_instant(form.get("to", ""), visit.parts.zone),
             visit.who.name,

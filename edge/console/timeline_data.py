@@ -16,7 +16,6 @@ from edge.console.guard import BadRequest
 from edge.console.roles import Permission
 from edge.console.rules import Kind, Rule
 from edge.console.visit import Visit
-from edge.status import UnknownCamera
 from retention.completeness import DAY_US, local_date, midnight_us
 from retention.holds import EVERY_CAMERA, Hold
 from retention.model import Marker
@@ -28,13 +27,6 @@ SPAN_US_MAX = 400 * DAY_US
 BUCKETS_MAX = 2000
 GAPS_MAX = 200
 DAYS = 90
-
-
-def known_camera(visit: Visit, camera: str) -> str:
-    """A camera of the settings. Raises :class:`UnknownCamera`."""
-    if camera not in {one.id for one in visit.parts.settings.camera}:
-        raise UnknownCamera(f"camera {camera[:60]!r} is unknown", hint="choose another")
-    return camera
 
 
 def whole_number(visit: Visit, name: str, least: int, most: int) -> int:
@@ -56,7 +48,7 @@ def window(visit: Visit, span_us_max: int) -> tuple[int, int]:
 
 async def line(visit: Visit) -> Response:
     """A camera's window in so many buckets."""
-    camera = known_camera(visit, visit.request.path_params["camera"])
+    camera = visit.known_camera(visit.request.path_params["camera"])
     from_us, to_us = window(visit, SPAN_US_MAX)
     edges = even_edges(from_us, to_us, whole_number(visit, "buckets", 1, BUCKETS_MAX))
     now_us = visit.parts.clock.utc_us()
@@ -107,7 +99,7 @@ async def line(visit: Visit) -> Response:
 
 async def hours(visit: Visit) -> Response:
     """The past 90 days and today of a camera, hour by hour of the site's time."""
-    camera = known_camera(visit, visit.request.path_params["camera"])
+    camera = visit.known_camera(visit.request.path_params["camera"])
     now_us, zone = visit.parts.clock.utc_us(), visit.parts.zone
     today = local_date(now_us, zone)
     days = [today - timedelta(days=back) for back in range(DAYS, -1, -1)]

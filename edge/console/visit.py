@@ -27,11 +27,12 @@ from edge.console.grants import (
 )
 from edge.console.lights import Sentence
 from edge.console.parts import Parts
-from edge.console.phrases import LANGUAGES, Say, is_known
+from edge.console.phrases import Say, is_known
 from edge.console.roles import Permission
 from edge.console.rules import Rule
 from edge.console.sessions import Session
 from edge.console.tokens import Token
+from edge.console.wording import sentence_text
 from edge.status import UnknownCamera
 from retention.audit_chain import Action, Outcome, Value
 
@@ -130,6 +131,12 @@ class Visit:
         text = self.form.get(field, "").strip()
         return parse_instant(text, self.parts.zone) if text else None
 
+    def known_camera(self, camera: str, hint: str = "choose another") -> str:
+        """A camera of the settings. Raises :class:`UnknownCamera`."""
+        if all(one.id != camera for one in self.parts.settings.camera):
+            raise UnknownCamera(f"camera {camera[:60]!r} is unknown", hint=hint)
+        return camera
+
     def json(self, document: Any, status: int = 200) -> Response:
         return JSONResponse(document, status)
 
@@ -139,16 +146,7 @@ class Visit:
 
     def tell(self, sentence: Sentence | None) -> str:
         """A sentence in the visitor's language."""
-        if sentence is None:
-            return ""
-        place = LANGUAGES.index(self.language)
-        if not sentence.key:
-            return (sentence.zh, sentence.en)[place]
-        values = {
-            name: value[place] if isinstance(value, tuple) else value
-            for name, value in sentence.values.items()
-        }
-        return self.say(sentence.key, **values)
+        return sentence_text(sentence, self.language)
 
     def word(self, key: str) -> str:
         """A phrase for a word of a document; the word itself where a later version wrote it."""
@@ -226,10 +224,8 @@ class Visit:
         wanted = tuple(dict.fromkeys(cameras))
         if not 0 < len(wanted) <= CAMERAS_MAX:
             raise ReasonUnusable("no camera was named", hint="choose one or more")
-        known = {camera.id for camera in self.parts.settings.camera}
         for camera in wanted:
-            if camera not in known:
-                raise UnknownCamera(f"camera {camera[:60]!r} is unknown", hint="choose another")
+            self.known_camera(camera)
         if purpose is Purpose.PLAYBACK and from_us >= to_us:
             raise ReasonUnusable("the range is empty", hint="it ends before it begins")
         now_us = self.parts.clock.monotonic_us()

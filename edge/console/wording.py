@@ -1,9 +1,24 @@
-"""Phrases that scripts of the pages need, as they go into a page. Shell: reads the catalogue."""
+"""Phrases as pages, their scripts and the API tell them. Shell: reads the catalogue."""
 
 from __future__ import annotations
 
-from edge.console.phrases import Say
+from edge.console.lights import Sentence
+from edge.console.phrases import LANGUAGES, Say, sayer
 from retention.model import GapCause
+
+
+def sentence_text(sentence: Sentence | None, language: str) -> str:
+    """A sentence in one language; empty where there is none."""
+    if sentence is None:
+        return ""
+    place = LANGUAGES.index(language)
+    if not sentence.key:
+        return (sentence.zh, sentence.en)[place]
+    values = {
+        name: value[place] if isinstance(value, tuple) else value
+        for name, value in sentence.values.items()
+    }
+    return sayer(language)(sentence.key, **values)
 
 
 def words(say: Say, *keys: str) -> dict[str, str]:
