@@ -29,14 +29,13 @@ def _page(
     told: tuple[str, str] | None = None,
 ) -> Response:
     """``told``: an account and its first password, to be shown this once."""
-    accounts = visit.parts.accounts
-    has_head = accounts.has_head()
+    accounts, roles = visit.parts.accounts.list(), _roles_to_manage(visit)
     return visit.page(
         "users.html",
         status,
-        users=accounts.list(),
-        roles=[role for role in Role if may_manage(visit.who.role, role, has_head=has_head)],
-        may_touch={one.name: _may_touch(visit, one) for one in accounts.list()},
+        users=accounts,
+        roles=roles,
+        may_touch={one.name: one.role in roles for one in accounts},
         **visit.trouble(error),
         told=told,
         form=visit.form,
@@ -50,14 +49,14 @@ async def user(visit: Visit) -> Response:
 def _user_page(
     visit: Visit, account: Account, status: int, error: XueliangError | None = None
 ) -> Response:
-    has_head = visit.parts.accounts.has_head()
+    roles = _roles_to_manage(visit)
     return visit.page(
         "user.html",
         status,
         user=account,
-        roles=[role for role in Role if may_manage(visit.who.role, role, has_head=has_head)],
+        roles=roles,
         optional=sorted(OPTIONAL[account.role]),
-        may_touch=_may_touch(visit, account),
+        may_touch=account.role in roles,
         may_extend=visit.who.role is Role.HEAD,
         **visit.trouble(error),
     )
@@ -68,7 +67,7 @@ async def add(visit: Visit) -> Response:
     name = form.get("name", "").strip().lower()
     try:
         role = _role(form.get("role", ""))
-        if not may_manage(visit.who.role, role, has_head=accounts.has_head()):
+        if role not in _roles_to_manage(visit):
             raise NotAllowed("only a head makes this account", hint="ask a head")
         async with visit.deed(
             Action.ACCOUNT_CHANGED, f"account:{printable(name)}", what="added", role=role.value
@@ -88,7 +87,7 @@ async def change(visit: Visit) -> Response:
     form = visit.form
     try:
         role = _role(form.get("role", account.role))
-        if not may_manage(visit.who.role, role, has_head=visit.parts.accounts.has_head()):
+        if role not in _roles_to_manage(visit):
             raise NotAllowed("only a head gives this role", hint="ask a head")
         if account.name == visit.who.name and role is not account.role:
             raise NotAllowed("nobody changes his own role", hint="ask another head")
@@ -157,13 +156,15 @@ def _target(visit: Visit) -> Account:
     return found
 
 
-def _may_touch(visit: Visit, account: Account) -> bool:
-    return may_manage(visit.who.role, account.role, has_head=visit.parts.accounts.has_head())
+def _roles_to_manage(visit: Visit) -> list[Role]:
+    """Those whose accounts this person makes, changes and disables."""
+    has_head = visit.parts.accounts.has_head()
+    return [role for role in Role if may_manage(visit.who.role, role, has_head=has_head)]
 
 
 def _touchable(visit: Visit) -> Account:
     account = _target(visit)
-    if not _may_touch(visit, account):
+    if account.role not in _roles_to_manage(visit):
         raise NotAllowed("only a head changes this account", hint="ask a head")
     return account
 
