@@ -24,7 +24,6 @@ from edge.console.phrases import LANGUAGES, sayer
 from edge.console.roles import Permission
 from edge.console.rules import Kind, Rule
 from edge.console.visit import Visit
-from retention.audit import AuditUnavailable
 from retention.audit_chain import Action, Outcome
 
 log = logging.getLogger(__name__)
@@ -185,7 +184,7 @@ class Guarded:
     async def _put_refusal(self, visit: Visit) -> None:
         """That somebody tried what he may not is on record; a log that cannot be written keeps
         nobody from being refused."""
-        try:
+        with visit.as_far_as_recorded("refusal_not_recorded"):
             await visit.record(
                 Action.ACCESS_REFUSED,
                 f"route:{self.rule.method} {self.rule.path}",
@@ -193,9 +192,6 @@ class Guarded:
                 permission=self.rule.permission.value,
                 role=visit.who.role.value,
             )
-        except AuditUnavailable as error:
-            self.parts.metrics.swallowed_errors.labels("audit").inc()
-            log.error("refusal_not_recorded", extra={"error": error.sentence()})
 
     async def _read_body(self, visit: Visit) -> bool:
         """Body and form fields; False when it is above its bound."""

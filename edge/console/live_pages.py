@@ -7,7 +7,6 @@ its end, and ends with grant, session, account or setting.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 
@@ -22,13 +21,10 @@ from edge.console.roles import Permission
 from edge.console.rules import Kind, Rule
 from edge.console.visit import Visit
 from edge.console.wording import words
-from retention.audit import AuditUnavailable
 from retention.audit_chain import Action, Outcome
 from retention.live import TapUnavailable, tapped
 from retention.read import StoredUnit
 from retention.tap_messages import Live, Skipped
-
-log = logging.getLogger(__name__)
 
 #: Views at once; ``edge`` serves other readers, too.
 VIEWERS_MAX = 16
@@ -186,7 +182,7 @@ async def _told_end(
 ) -> None:
     """What was seen has its beginning on record; that its end is not changes nothing."""
     seconds = (visit.parts.clock.monotonic_us() - began_us) // 1_000_000
-    try:
+    with visit.as_far_as_recorded("live_end_not_recorded"):
         visit.parts.audit.record(
             Action.FOOTAGE_ACCESS,
             subject=f"cameras:{camera}",
@@ -197,9 +193,6 @@ async def _told_end(
             seconds=seconds,
             bytes=sent_bytes,
         )
-    except AuditUnavailable as error:
-        visit.parts.metrics.swallowed_errors.labels("audit").inc()
-        log.error("live_end_not_recorded", extra={"error": error.sentence()})
 
 
 RULES = (

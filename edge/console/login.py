@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,10 +18,7 @@ from edge.console.passwords import PasswordWeak
 from edge.console.roles import Permission
 from edge.console.rules import Rule
 from edge.console.visit import Visit
-from retention.audit import AuditUnavailable
 from retention.audit_chain import Action, Outcome, printable
-
-log = logging.getLogger(__name__)
 
 NAME_CHARACTERS_MAX = 64
 
@@ -88,11 +84,8 @@ async def _put(visit: Visit, name: str, outcome: Outcome, **detail: Any) -> None
         address=visit.address,
         **detail,
     )
-    try:
+    with visit.as_far_as_recorded("login_not_recorded"):
         await asyncio.wrap_future(future)
-    except AuditUnavailable as error:
-        visit.parts.metrics.swallowed_errors.labels("audit").inc()
-        log.error("login_not_recorded", extra={"error": error.sentence()})
 
 
 async def _succeeded(visit: Visit, account: Account) -> Response:
@@ -127,11 +120,8 @@ async def log_out(visit: Visit) -> Response:
     visit.parts.grants.end_session(visit.session.id)
     response = visit.go("/login")
     response.delete_cookie(SESSION_COOKIE, secure=True, httponly=True, samesite="strict", path="/")
-    try:
+    with visit.as_far_as_recorded("logout_not_recorded"):
         await visit.record(Action.LOGOUT, f"account:{visit.who.name}")
-    except AuditUnavailable as error:
-        visit.parts.metrics.swallowed_errors.labels("audit").inc()
-        log.error("logout_not_recorded", extra={"error": error.sentence()})
     return response
 
 

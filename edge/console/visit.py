@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +35,10 @@ from edge.console.sessions import Session
 from edge.console.tokens import Token
 from edge.console.wording import sentence_text
 from edge.status import UnknownCamera
+from retention.audit import AuditUnavailable
 from retention.audit_chain import Action, Outcome, Value
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -185,6 +189,16 @@ class Visit:
             **detail,
         )
         await asyncio.wrap_future(future)
+
+    @contextmanager
+    def as_far_as_recorded(self, event: str) -> Iterator[None]:
+        """For what must not hang on its record, which is written here: a log that cannot be written
+        is counted and told as ``event``, and raises nothing."""
+        try:
+            yield
+        except AuditUnavailable as error:
+            self.parts.metrics.swallowed_errors.labels("audit").inc()
+            log.error(event, extra={"error": error.sentence()})
 
     @asynccontextmanager
     async def deed(self, action: Action, subject: str, **detail: Value) -> AsyncIterator[None]:
