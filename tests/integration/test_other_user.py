@@ -139,8 +139,8 @@ def _go_through(box: UplinkBox, peer: PlatformPeer) -> None:
     index = box.folder / "state" / "index.db"
     with edge(box):
         box.start()
-        assert box.service().uids().real == NOBODY
         box.wait_registered()
+        assert box.service().uids().real == NOBODY
         sn = iter(range(100, 1000))
         kept = _kept(box)
         assert recorded_until_us(peer, next(sn)) > kept[1] * US_PER_S
