@@ -11,13 +11,13 @@ import asyncio
 import hashlib
 import itertools
 import logging
-import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from retention.clock import Clock
 from retention.model import US_PER_S
+from retention.whole_file import replace_file
 from uplink.alarms import (
     ORDER_REFUSED,
     RECORDER_STOPPED,
@@ -237,7 +237,7 @@ class AlarmDesk:
             return
         desk.book.is_changed = desk.is_unsaved = False
         try:
-            await asyncio.to_thread(_replace, desk.path, desk.book.dumps())
+            await asyncio.to_thread(replace_file, desk.path, desk.book.dumps())
         except OSError as error:
             desk.is_unsaved = True
             self._metrics.failures.labels("alarm_book_write").inc()
@@ -247,18 +247,3 @@ class AlarmDesk:
 def _file_name(platform: str) -> str:
     """Names of platforms are free text."""
     return hashlib.sha256(platform.encode()).hexdigest()[:16]
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Whole or not at all, also through a power cut."""
-    fresh = path.with_suffix(".new")
-    with fresh.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -42,7 +42,6 @@ it was; between telling and the next write a kill may have a transition told twi
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -60,6 +59,7 @@ from retention.audit import AuditLog
 from retention.audit_chain import Action, Outcome
 from retention.clock import Clock
 from retention.waiting import Waiting
+from retention.whole_file import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -225,7 +225,7 @@ class AlarmBoard:
             data = self._register.dumps()
             self._register.is_changed = self._is_unsaved = False
         try:
-            _replace(self._path, data)
+            replace_file(self._path, data)
         except OSError as error:  # counted, and tried again; alarms go out all the same
             self._is_unsaved = True
             self._failed("write", error)
@@ -260,18 +260,3 @@ def receiver_of(settings: Settings) -> Receiver:
         settings="[alarms] webhook_url, webhook_ca_file and webhook_token_file",
         headers=headers,
     )
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Whole or not at all, also through a power cut."""
-    fresh = path.with_suffix(".new")
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

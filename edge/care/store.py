@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from config.address import Address
 from config.schema import Camera
 from edge.care.known import Known, address_of, dumps, loads
+from retention.whole_file import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +35,7 @@ def load_known(state_dir: Path) -> dict[str, Known]:
 
 def keep_known(state_dir: Path, cameras: Mapping[str, Known]) -> None:
     """Whole or not at all. Raises OSError."""
-    fresh = state_dir / f"{NAME}.new"
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as file:
-        file.write(dumps(cameras).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, state_dir / NAME)
+    replace_file(state_dir / NAME, dumps(cameras).encode())
 
 
 def reached_at(state_dir: Path, camera: Camera) -> Address | None:
