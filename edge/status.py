@@ -7,23 +7,21 @@ its control socket.
 
 from __future__ import annotations
 
-import json
 import math
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 from config.errors import XueliangError
 from config.instants import format_instant, parse_instant, zone_named
 from config.schema import Settings
 from edge import control
 from edge.alarms.lines import alarm_line, for_people
+from edge.neighbours import UPLINK_PORT, told_by
 from edge.night_results import newest as newest_check
 from edge.night_results import summary_line
 from retention.clock import SystemClock
@@ -36,9 +34,6 @@ from retention.read import Store
 RECORDING_MAX_AGE_US = 30 * US_PER_S
 #: Windows of the coverage as status names them, and their label in the metrics.
 WINDOWS = {"24h": "1d", "7d": "7d", "90d": "90d"}
-
-#: A loopback answer that takes longer is none.
-UPLINK_TIMEOUT_S = 2.0
 
 
 class UnknownCamera(XueliangError):
@@ -139,12 +134,7 @@ def _kept(store: Store, volume: dict[str, Any]) -> dict[str, int]:
 def platforms_document(settings: Settings, zone: tzinfo) -> list[dict[str, Any]]:
     """Each platform as ``uplink`` tells on its loopback ``/status``; what the settings say of it
     where none runs."""
-    bind = settings.metrics.bind
-    told: dict[str, Any] = {}
-    host = f"[{bind.host}]" if ":" in bind.host else bind.host
-    with suppress(OSError, ValueError):  # none runs: the document says so
-        with urlopen(f"http://{host}:{bind.port + 1}/status", timeout=UPLINK_TIMEOUT_S) as reply:
-            told = json.load(reply)
+    told = told_by(settings, UPLINK_PORT) or {}  # none runs: the document says so
     known = {one["platform"]: one for one in told.get("platforms", [])}
     return [
         _platform(platform.name, known.get(platform.name), zone) for platform in settings.platform
