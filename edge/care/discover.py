@@ -1,7 +1,7 @@
 """Cameras on the network, and whether one can be used: for command, wizard and set-up. Shell.
 
 ``discover`` and ``try_camera`` are for an event loop that has an ONVIF process
-(``async with OnvifService() as onvif``); ``discover_now`` and ``try_camera_now`` start and end one.
+(``async with OnvifService() as onvif``); ``discover_now`` starts and ends one.
 Nothing of SOAP is loaded by whoever calls them.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from config.address import Address, is_ip
 from config.errors import XueliangError
@@ -153,18 +153,6 @@ async def try_camera(
     return CameraTrial(is_ok=True, description=told, inspection=looked)
 
 
-def try_camera_now(
-    address: Address, username: str, password: str, profile: str = "main"
-) -> CameraTrial:
-    """:func:`try_camera` for who has no event loop; blocks half a minute at most."""
-
-    async def run() -> CameraTrial:
-        async with OnvifService() as onvif:
-            return await try_camera(onvif, address, username, password, profile)
-
-    return asyncio.run(run())
-
-
 def reserved_interfaces(settings: Settings) -> tuple[str, ...]:
     """Interfaces and addresses of platforms: they open for what was agreed, and nothing else."""
     both = ((one.interface, one.bind) for one in settings.platform)
@@ -200,22 +188,11 @@ async def _asked(onvif: OnvifService, device: Announcement, login: Login | None)
     try:
         told = await onvif.describe(str(device.address), login.username, login.password, "main")
     except CameraError as error:
-        return FoundCamera(
-            address=announced.address,
-            maker=announced.maker,
-            model=announced.model,
-            location=announced.location,
-            endpoint=announced.endpoint,
-            camera=announced.camera,
-            trouble=error.sentence(),
-        )
-    return FoundCamera(
-        address=announced.address,
+        return replace(announced, trouble=error.sentence())
+    return replace(
+        announced,
         maker=told.manufacturer or announced.maker,
         model=told.model or announced.model,
-        location=announced.location,
-        endpoint=announced.endpoint,
-        camera=announced.camera,
         serial=told.serial,
         firmware=told.firmware,
         profiles=told.profiles,
