@@ -18,14 +18,13 @@ from edge.diagnose.defects import Outcome
 from edge.diagnose.report_file import read_report
 from edge.night_results import results
 from retention import kpi
-from retention.completeness import Completeness
+from retention.completeness import DAY_US, Completeness
 from retention.kpi import NOT_MEASURED, Kpi, Share
 
 #: Past days that the metrics look back at.
 METRICS_DAYS = 30
 #: A camera's clock counts as right within this (domain.md: "defect at 5 s").
 CLOCK_LIMIT_S = 5.0
-DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
