@@ -338,11 +338,9 @@ class Care:
     def _tampered(self, event: WatchedEvent, tamper: Tamper, cared: _Cared) -> None:
         if event.is_active is None:
             self._alarms.happened(_tamper_fault(event.camera, {tamper}))
-        elif event.is_active:
-            cared.tampers.add(tamper)
-        else:
-            cared.tampers.discard(tamper)
-        self._tell()
+        elif event.is_active != (tamper in cared.tampers):  # cameras repeat themselves
+            cared.tampers ^= {tamper}
+            self._tell()
 
     # What is wrong ---------------------------------------------------------------------------
 
