@@ -91,10 +91,9 @@ class ReportDesk:
     async def _report(self, days: int) -> str:
         """Empty, or why it failed."""
         state_dir = self._settings().storage.state_dir
-        parent = state_dir / FOLDER
-        parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
         moment = datetime.fromtimestamp(self._clock.utc_us() / 1e6, UTC)
-        folder = parent / f"{moment:%Y%m%dT%H%M%SZ}-{days}d"
+        folder = state_dir / FOLDER / f"{moment:%Y%m%dT%H%M%SZ}-{days}d"
+        await asyncio.to_thread(folder.parent.mkdir, mode=FOLDER_MODE, exist_ok=True)
         process = await asyncio.create_subprocess_exec(
             "nice",
             "-n",
@@ -122,8 +121,15 @@ class ReportDesk:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        if not folder.is_dir():
+        if not await asyncio.to_thread(_is_made, folder):
             return said.decode(errors="replace").strip()[-ERROR_CHARACTERS_MAX:] or "no word"
-        for old in packs(state_dir)[KEPT:]:
-            await asyncio.to_thread(shutil.rmtree, old)
         return ""
+
+
+def _is_made(folder: Path) -> bool:
+    """Whether the pack is there; then the oldest ones go. Raises :class:`OSError`."""
+    if not folder.is_dir():
+        return False
+    for old in packs(folder.parent.parent)[KEPT:]:
+        shutil.rmtree(old)
+    return True
