@@ -30,14 +30,14 @@ HOT_C = 60
 _STORAGE_OK = ("ok", "full")
 
 
-def present(snapshot: Snapshot, told: Mapping[str, Any]) -> list[Fault]:
+def present(snapshot: Snapshot, cameras: Mapping[str, Any]) -> list[Fault]:
     """Faults of what is known from the first second on.
 
     Args:
-        told: the ``cameras`` and ``volumes`` of edge's ``/status``.
+        cameras: those of edge's ``/status``.
     """
     return [
-        *_cameras(told["cameras"]),
+        *_cameras(cameras),
         *_cameras_measured(snapshot),
         *_volumes(snapshot.volumes),
         *_time(snapshot),

@@ -167,13 +167,8 @@ class View:
         ``presence`` is ON with a picture, OFF where the camera does not answer, VLOST where it
         answers without one. Cameras out of service are left out.
         """
-        now_us, now_monotonic_us = self._clock.utc_us(), self._clock.monotonic_us()
         return {
-            "cameras": {
-                camera.id: self._camera_told(camera, now_us, now_monotonic_us)
-                for camera in list(self._cameras.in_service.values())
-                if camera.settings.enabled
-            },
+            "cameras": self._cameras_told(),
             "volumes": [
                 {
                     "name": slot.name,
@@ -188,6 +183,14 @@ class View:
             "alarms": self._alarms(),
         }
 
+    def _cameras_told(self) -> dict[str, dict[str, Any]]:
+        now_us, now_monotonic_us = self._clock.utc_us(), self._clock.monotonic_us()
+        return {
+            camera.id: self._camera_told(camera, now_us, now_monotonic_us)
+            for camera in list(self._cameras.in_service.values())
+            if camera.settings.enabled
+        }
+
     def _pressure(self) -> float:
         used = (one.recorder.buffered_bytes for one in list(self._cameras.in_service.values()))
         return round(min(1.0, max(used, default=0) / self.settings.storage.buffer_bytes), 3)
@@ -197,7 +200,7 @@ class View:
         snapshot, survey = self.snapshot(), self.survey
         looked_at = [slot.name for slot in self._volumes.slots if slot.device is not None]
         return {
-            "edge": present(snapshot, self.told()),
+            "edge": present(snapshot, self._cameras_told()),
             **found_later(
                 snapshot,
                 survey.retention if survey.has_seen_footage else None,

@@ -20,7 +20,7 @@ WELL = {"presence": "ON", "recording": True, "cause": ""}
 
 
 def test_cameras_and_disks() -> None:
-    told = {"cameras": {"a": LOST, "b": SILENT, "c": WELL}}
+    told = {"a": LOST, "b": SILENT, "c": WELL}
     camera = replace(SNAPSHOT.cameras[0], clock_offset_us=None, is_dropping=True)
     failed = replace(VOLUME, volume="/srv/b", state="missing")
     found = present(replace(SNAPSHOT, cameras=(camera,), volumes=(VOLUME, failed)), told)
@@ -32,7 +32,7 @@ def test_cameras_and_disks() -> None:
         (Code.TIME_UNTRUSTED, ""),
     ]
     assert found[0].reason_zh == "摄像机离线"
-    full = present(SNAPSHOT, {"cameras": {}})
+    full = present(SNAPSHOT, {})
     assert Code.STORAGE_FULL in [one.code for one in full]  # the only volume is
 
 
