@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import click
 
@@ -22,8 +22,10 @@ from config.schema import Settings
 DEFAULT_CONFIG = Path("/etc/xueliang/xueliang.toml")
 EXIT_FINDING = 1
 EXIT_USAGE = 2
+SERVICES = ("edge", "uplink", "console", "diagnose")
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def _report_errors(command: Callable[P, None]) -> Callable[P, None]:
@@ -54,10 +56,31 @@ config_option = click.option(
     help="设置文件 settings file",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
+from_option = click.option(
+    "--from", "from_text", required=True, help="ISO 8601; local time without offset"
+)
+to_option = click.option("--to", "to_text", required=True)
+days_option = click.option("--days", type=click.IntRange(1, 90), default=90, show_default=True)
+new_folder_option = click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="a new folder",
+)
 
 
 def _print_json(document: Any) -> None:
     click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def _tell(document: T, text_of: Callable[[T], str], *, as_json: bool) -> None:
+    """``document`` for machines, or what ``text_of`` makes of it for people."""
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo(text_of(document))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -188,10 +211,7 @@ def accept(
     if target is None:
         raise click.UsageError("the report needs a folder: -o FOLDER")
     document = acceptance.accept(load(config_path), target, with_drills=drills)
-    if as_json:
-        _print_json(document)
-    else:
-        click.echo(text_of(document))
+    _tell(document, text_of, as_json=as_json)
     if not document["accepted"]:
         sys.exit(EXIT_FINDING)
 
@@ -255,7 +275,7 @@ def restore(
 
 
 @main.command()
-@click.argument("services", nargs=-1, type=click.Choice(["edge", "uplink", "console", "diagnose"]))
+@click.argument("services", nargs=-1, type=click.Choice(SERVICES))
 @config_option
 @json_option
 @_report_errors
@@ -269,7 +289,7 @@ def run(services: tuple[str, ...], config_path: Path, as_json: bool) -> None:
         run_edge(config_path)
         return
     load(config_path)  # its faults once, not from each service
-    code = run_services(services or ("edge", "uplink", "console", "diagnose"), config_path)
+    code = run_services(services or SERVICES, config_path)
     if code:
         sys.exit(code)
 
@@ -283,10 +303,7 @@ def status(config_path: Path, as_json: bool) -> None:
     from edge.status import render, status_document
 
     document = status_document(load(config_path))
-    if as_json:
-        _print_json(document)
-    else:
-        click.echo(render(document))
+    _tell(document, render, as_json=as_json)
     is_recording = document["edge"]["running"] and all(
         camera["recording"] for camera in document["cameras"] if camera["enabled"]
     )
@@ -305,18 +322,15 @@ def alarms(with_ended: bool, config_path: Path, as_json: bool) -> None:
 
     settings = load(config_path)
     document = alarms_document(settings, with_ended=with_ended)
-    if as_json:
-        _print_json(document)
-    else:
-        click.echo(render_alarms(document))
+    _tell(document, render_alarms, as_json=as_json)
     if document["standing"]:
         sys.exit(EXIT_FINDING)
 
 
 @main.command()
 @click.argument("camera")
-@click.option("--from", "from_text", required=True, help="ISO 8601; local time without offset")
-@click.option("--to", "to_text", required=True)
+@from_option
+@to_option
 @config_option
 @json_option
 @_report_errors
@@ -325,10 +339,7 @@ def timeline(camera: str, from_text: str, to_text: str, config_path: Path, as_js
     from edge.status import render_timeline, timeline_document
 
     document = timeline_document(load(config_path), camera, from_text, to_text)
-    if as_json:
-        _print_json(document)
-    else:
-        click.echo(render_timeline(document))
+    _tell(document, render_timeline, as_json=as_json)
 
 
 @main.command()
@@ -383,10 +394,7 @@ def plan(
 
     is_without = config_path == DEFAULT_CONFIG and not config_path.exists()
     document = plan_document(None if is_without else load(config_path), cameras, mbps, days)
-    if as_json:
-        _print_json(document)
-    else:
-        click.echo(render_plan(document))
+    _tell(document, render_plan, as_json=as_json)
     if document["enough"] is False:
         sys.exit(EXIT_FINDING)
 
@@ -421,16 +429,9 @@ def reindex(dry_run: bool, config_path: Path, as_json: bool) -> None:
 
 @main.command()
 @click.argument("camera")
-@click.option("--from", "from_text", required=True, help="ISO 8601; local time without offset")
-@click.option("--to", "to_text", required=True)
-@click.option(
-    "-o",
-    "--output",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="a new folder",
-)
+@from_option
+@to_option
+@new_folder_option
 @click.option("--reason", required=True, help="事由 for the audit log and the manifest")
 @config_option
 @json_option
@@ -504,15 +505,8 @@ def verify(
 
 
 @main.command()
-@click.option("--days", type=click.IntRange(1, 90), default=90, show_default=True)
-@click.option(
-    "-o",
-    "--output",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="a new folder",
-)
+@days_option
+@new_folder_option
 @config_option
 @json_option
 @_report_errors
@@ -579,7 +573,7 @@ def audit_list(days: int, service: str | None, config_path: Path, as_json: bool)
 
 @main.command()
 @click.argument("camera", required=False)
-@click.option("--days", type=click.IntRange(1, 90), default=90, show_default=True)
+@days_option
 @config_option
 @json_option
 @_report_errors
@@ -588,10 +582,7 @@ def completeness(camera: str | None, days: int, config_path: Path, as_json: bool
     from edge.completeness_command import completeness_document, render_completeness
 
     document = completeness_document(load(config_path), camera, days)
-    if as_json:
-        _print_json(document)
-    else:
-        click.echo(render_completeness(document))
+    _tell(document, render_completeness, as_json=as_json)
 
 
 @main.command("self-check")
@@ -632,10 +623,7 @@ def self_check(day_text: str | None, keep: bool, config_path: Path, as_json: boo
         with on_record(settings, Action.SELF_CHECK, day.isoformat()) as deed:
             deed.told["sha256"] = results.keep(settings.storage.state_dir, document)
             deed.told["passed"] = document["passed"]
-    if as_json:
-        _print_json(document)
-    else:
-        click.echo(checks.render(document))
+    _tell(document, checks.render, as_json=as_json)
     if not document["passed"]:
         sys.exit(EXIT_FINDING)
 
@@ -666,10 +654,7 @@ def diagnose(
             )
         return
     document = diagnose_document(settings, camera, at_text)
-    if as_json:
-        _print_json(document)
-    else:
-        click.echo(render_diagnosis(document))
+    _tell(document, render_diagnosis, as_json=as_json)
     if document["outcome"] in ("abnormal", "failed"):
         sys.exit(EXIT_FINDING)
 
@@ -689,10 +674,7 @@ def camera_show(camera_id: str, config_path: Path, as_json: bool) -> None:
     from edge.care import camera_command
 
     document = camera_command.show(load(config_path), camera_id)
-    if as_json:
-        _print_json(document)
-    else:
-        click.echo(camera_command.render_shown(document))
+    _tell(document, camera_command.render_shown, as_json=as_json)
     if document["findings"]:
         sys.exit(EXIT_FINDING)
 
@@ -707,10 +689,7 @@ def camera_apply_encoder(camera_id: str, config_path: Path, as_json: bool) -> No
     from edge.care import camera_command
 
     document = camera_command.apply_encoder(load(config_path), camera_id)
-    if as_json:
-        _print_json(document)
-    else:
-        click.echo(camera_command.render_applied(document))
+    _tell(document, camera_command.render_applied, as_json=as_json)
 
 
 @camera.command("set-osd")
@@ -756,7 +735,7 @@ def hold() -> None:
 
 @hold.command("add")
 @click.argument("camera")
-@click.option("--from", "from_text", required=True, help="ISO 8601; local time without offset")
+@from_option
 @click.option("--to", "to_text", required=True, help="may lie ahead")
 @click.option("--case", required=True, help="案号 case number")
 @click.option("--requester", required=True, help="申请人 who asked for it")
@@ -804,10 +783,7 @@ def hold_list(config_path: Path, as_json: bool) -> None:
     from edge import hold_command
 
     holds = hold_command.hold_list(load(config_path))
-    if as_json:
-        _print_json(holds)
-    else:
-        click.echo(hold_command.render_list(holds))
+    _tell(holds, hold_command.render_list, as_json=as_json)
 
 
 @hold.command("release")
@@ -826,10 +802,7 @@ def hold_release(hold_id: str, by: str, config_path: Path, as_json: bool) -> Non
 def _tell_hold(answer: dict[str, Any], *, as_json: bool) -> None:
     from edge.hold_command import render_answer
 
-    if as_json:
-        _print_json(answer)
-    else:
-        click.echo(render_answer(answer))
+    _tell(answer, render_answer, as_json=as_json)
     if answer["pending_volumes"]:
         sys.exit(EXIT_FINDING)
 
@@ -882,10 +855,7 @@ def user_list(config_path: Path, as_json: bool) -> None:
     from edge import user_command
 
     users = user_command.user_list(load(config_path))
-    if as_json:
-        _print_json(users)
-    else:
-        click.echo(user_command.render_list(users))
+    _tell(users, user_command.render_list, as_json=as_json)
 
 
 @user.command("disable")
