@@ -22,7 +22,8 @@ from config.load import ConfigError, load, parse
 from config.schema import Settings
 from edge.auditing import on_record
 from edge.sealed_box import WrongPassphrase, is_sealed, seal, unseal
-from edge.setup.carry_out import CONSOLE, EDGE, SECRET_MODE, SETTINGS_MODE, services, write_owned
+from edge.setup.carry_out import SECRET_MODE, SETTINGS_MODE, services, write_owned
+from edge.setup.site import CONSOLE, EDGE, UPLINK
 from retention.audit_chain import Action
 from retention.clock import SystemClock
 from retention.keys import KEY_NAME, signing_key
@@ -166,8 +167,7 @@ def _places(
             found.append(_Place(name=name, path=camera.password_file, owner=EDGE))
     for number, platform in enumerate(settings.platform, 1):
         name = f"platform/{number}"
-        path = platform.password_file
-        found.append(_Place(name=name, path=path, owner="xueliang-uplink"))
+        found.append(_Place(name=name, path=platform.password_file, owner=UPLINK))
     token = settings.alarms.webhook_token_file
     if token is not None:
         found.append(_Place(name="webhook-token", path=token, owner=EDGE))
@@ -179,8 +179,8 @@ def _places(
         except OSError:
             names = []
     else:
-        names = [one.partition("/")[2] for one in files if one.startswith("console/")]
+        names = [one.partition("/")[2] for one in files if one.startswith(f"{CONSOLE_FOLDER}/")]
     for name in names:
         if name == Path(name).name and not name.startswith("."):
-            found.append(_Place(name=f"console/{name}", path=folder / name, owner=CONSOLE))
+            found.append(_Place(name=f"{CONSOLE_FOLDER}/{name}", path=folder / name, owner=CONSOLE))
     return found

@@ -14,14 +14,21 @@ from typing import Any
 from config.errors import XueliangError
 from config.load import load, parse
 from edge.setup.disks import Disk, own, take
-from edge.setup.site import PasswordFile, SetupPlan, SiteFileRefused, setup_plan
+from edge.setup.site import (
+    CONSOLE,
+    DIAGNOSE,
+    EDGE,
+    UPLINK,
+    SetupPlan,
+    SiteFileRefused,
+    setup_plan,
+)
 from edge.user_command import first_account
 from retention.clock import Clock
 
 SETTINGS_MODE = 0o640
 SECRET_MODE = 0o600
 GROUP = "xueliang"
-EDGE, CONSOLE = "xueliang-edge", "xueliang-console"
 
 
 class SetupRefused(XueliangError):
@@ -43,6 +50,14 @@ class SetUp:
     @property
     def is_adopted(self) -> bool:
         return any(not disk.is_new for disk in self.disks)
+
+
+def refuse_if_set_up(config: Path, *, may_replace: bool) -> None:
+    """Raises :class:`SetupRefused`."""
+    if config.exists() and not may_replace:
+        raise SetupRefused(
+            f"{config} exists: this box is set up", hint="to write it anew: --replace"
+        )
 
 
 def read_site(path: Path) -> dict[str, Any]:
@@ -73,18 +88,16 @@ def set_up(
     Raises:
         SetupRefused, SiteFileRefused, DiskRefused, ConfigError: nothing was replaced by then.
     """
-    if config.exists() and not may_replace:
-        raise SetupRefused(
-            f"{config} exists: this box is set up", hint="to write it anew: --replace"
-        )
+    refuse_if_set_up(config, may_replace=may_replace)
     plan = setup_plan(site, config.parent / "secrets")
     users = services()
-    _folder(config.parent, 0o755, None, None)
+    config.parent.mkdir(parents=True, exist_ok=True)
     _folder(config.parent / "secrets", 0o751, None, users)
     old = {one.path: one.path.read_bytes() for one in plan.passwords if one.path.exists()}
     try:
         for password in plan.passwords:
-            _write_password(password, users)
+            text = password.text.encode()
+            write_owned(password.path, text, SECRET_MODE, password.owner, users)
         parse(plan.settings_text, file=str(config))  # judged as a settings file is
     except XueliangError:
         for one in plan.passwords:
@@ -113,7 +126,7 @@ def services() -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     if os.geteuid() != 0:
         return found
-    for name in (EDGE, "xueliang-uplink", CONSOLE, "xueliang-diagnose"):
+    for name in (EDGE, UPLINK, CONSOLE, DIAGNOSE):
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
@@ -134,8 +147,8 @@ def _take_disks(
 ) -> tuple[Disk, ...]:
     disks = tuple(take(path, clock.utc_us(), may_adopt=may_adopt) for path in plan.volumes)
     if EDGE in users:
-        own(iter([disk.path for disk in disks]), *users[EDGE])
         for disk in disks:
+            own(disk.path, *users[EDGE])
             disk.path.chmod(0o750)
     return disks
 
@@ -144,25 +157,17 @@ def _state_folders(state_dir: Path, users: dict[str, tuple[int, int]]) -> None:
     """As tmpfiles.d makes them, for a state folder that stands elsewhere."""
     _folder(state_dir, 0o750, EDGE, users)
     _folder(state_dir / "audit", 0o750, EDGE, users)
-    owners = {"uplink": "xueliang-uplink", "console": CONSOLE, "diagnose": "xueliang-diagnose"}
+    owners = {"uplink": UPLINK, "console": CONSOLE, "diagnose": DIAGNOSE}
     for name, owner in owners.items():
         _folder(state_dir / name, 0o700 if name == "console" else 0o750, owner, users)
         _folder(state_dir / "audit" / name, 0o750, owner, users)
 
 
-def _folder(
-    path: Path, mode: int, owner: str | None, users: dict[str, tuple[int, int]] | None
-) -> None:
+def _folder(path: Path, mode: int, owner: str | None, users: dict[str, tuple[int, int]]) -> None:
     path.mkdir(parents=True, exist_ok=True)
     if users:
         _give(path, owner, users)
         path.chmod(mode)
-
-
-def _write_password(password: PasswordFile, users: dict[str, tuple[int, int]]) -> None:
-    if password.text != password.text.strip("\r\n"):
-        raise SiteFileRefused("a password ends with a line end", hint="write it in one line")
-    write_owned(password.path, password.text.encode(), SECRET_MODE, password.owner, users)
 
 
 def write_owned(

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from config.load import load
-from edge.setup.carry_out import SetupRefused, read_site, set_up
+from edge.setup.carry_out import read_site, refuse_if_set_up, set_up
 from edge.setup.disks import DiskRefused, format_disk
 from edge.setup.wizard import ask_site
 from retention.clock import SystemClock
@@ -31,10 +31,7 @@ def run_setup(
         SetupRefused, SiteFileRefused, DiskRefused, ConfigError, AccountRefused.
     """
     wanted = [_parted(one) for one in formats]
-    if config.exists() and not may_replace:
-        raise SetupRefused(
-            f"{config} exists: this box is set up", hint="to write it anew: --replace"
-        )
+    refuse_if_set_up(config, may_replace=may_replace)  # before anybody is asked anything
     site = ask_site() if site_path is None else read_site(site_path)
 
     def format_disks() -> None:

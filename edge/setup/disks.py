@@ -10,7 +10,6 @@ import os
 import stat
 import subprocess
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,18 +98,14 @@ def take(path: Path, now_us: int, *, may_adopt: bool) -> Disk:
     return Disk(path=path, uuid=found, is_new=False)
 
 
-def own(paths: Iterator[Path], user: int, group: int) -> int:
-    """Give what stands there, and all below it, to the recorder; how many were another's."""
-    changed = 0
-    for path in paths:
-        for folder, _, files in os.walk(path):
-            for name in (".", *files):
-                found = Path(folder) / name
-                status = found.lstat()
-                if (status.st_uid, status.st_gid) != (user, group):
-                    os.chown(found, user, group, follow_symlinks=False)
-                    changed += 1
-    return changed
+def own(path: Path, user: int, group: int) -> None:
+    """Give what stands there, and all below it, to the recorder."""
+    for folder, _, files in os.walk(path):
+        for name in (".", *files):
+            found = Path(folder) / name
+            status = found.lstat()
+            if (status.st_uid, status.st_gid) != (user, group):
+                os.chown(found, user, group, follow_symlinks=False)
 
 
 def _is_mounted(device: Path) -> bool:

@@ -17,8 +17,11 @@ from config.errors import XueliangError
 from edge.setup.toml_text import toml_text
 
 DEFAULT_STORAGE = {"volumes": ["/srv/xueliang/a"], "state_dir": "/var/lib/xueliang"}
+#: The services' users.
+EDGE, UPLINK = "xueliang-edge", "xueliang-uplink"
+CONSOLE, DIAGNOSE = "xueliang-console", "xueliang-diagnose"
 #: Who reads the passwords of what.
-OWNERS = {"camera": "xueliang-edge", "platform": "xueliang-uplink"}
+OWNERS = {"camera": EDGE, "platform": UPLINK}
 HEAD = (
     "# Written by xueliang setup; passwords stand in files of their own. See xueliang.toml(5).\n\n"
 )
@@ -56,7 +59,8 @@ def setup_plan(site: Mapping[str, Any], secrets: Path) -> SetupPlan:
     """What the site file asks for; password files go below ``secrets``.
 
     Raises:
-        SiteFileRefused: a table has the wrong shape, or a password and a password file stand both.
+        SiteFileRefused: a table has the wrong shape, a password is none, or a password and a
+            password file stand both.
     """
     document = copy.deepcopy(dict(site))
     storage = {**DEFAULT_STORAGE, **_mapping(document, "storage")}
@@ -79,6 +83,10 @@ def setup_plan(site: Mapping[str, Any], secrets: Path) -> SetupPlan:
                 raise SiteFileRefused(
                     f"the password of [[{table}]] number {number} is no text",
                     hint="put it in quotes",
+                )
+            if text != text.strip("\r\n"):
+                raise SiteFileRefused(
+                    "a password ends with a line end", hint="write it in one line"
                 )
             name = one.get("id") if table == "camera" else f"platform-{number}"
             if not isinstance(name, str) or "/" in name or name.startswith("."):

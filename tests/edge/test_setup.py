@@ -128,6 +128,7 @@ def test_settings_that_would_be_refused_leave_nothing(tmp_path: Path) -> None:
     [
         {"id": "a", "password": "x", "password_file": "/y"},
         {"id": "a", "password": 7},
+        {"id": "a", "password": "x\n"},
         {"id": "../a", "password": "x"},
         {"password": "x"},
     ],
