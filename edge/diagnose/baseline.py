@@ -12,7 +12,7 @@ are means of many pictures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from edge.diagnose.measures import Measures, Scene
 from edge.diagnose.pictures import Grey
-from edge.diagnose.wire import MAYBE, number, scene_json, scene_of_json
+from edge.diagnose.wire import fields_json, fields_of_json
 
 USABLE = 6
 FULL = 288
@@ -122,12 +122,7 @@ def _scene_mean(known: Scene, new: Scene, share: float) -> Scene:
 
 
 def as_json(baseline: Baseline) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        field.name: getattr(baseline, field.name)
-        for field in fields(baseline)
-        if field.name != "scene"
-    }
-    return {**document, "scene": scene_json(baseline.scene)}
+    return fields_json(baseline)
 
 
 def from_json(told: Any) -> Baseline | None:
@@ -136,12 +131,6 @@ def from_json(told: Any) -> Baseline | None:
         count = told["count"]
         if type(count) is not int or count < 1:
             return None
-        numbers: dict[str, Any] = {}
-        for field in fields(Baseline):
-            if field.name not in ("scene", "count"):
-                value = told[field.name]
-                is_missing = value is None and field.name in MAYBE
-                numbers[field.name] = None if is_missing else number(value)
-        return Baseline(count=count, scene=scene_of_json(told["scene"]), **numbers)
+        return Baseline(count=count, **fields_of_json(Baseline, told, but="count"))
     except (KeyError, TypeError, ValueError):
         return None

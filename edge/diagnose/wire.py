@@ -58,33 +58,37 @@ def number(value: Any) -> float:
     return float(value)
 
 
-def measures_json(measures: Measures) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        field.name: getattr(measures, field.name)
-        for field in fields(measures)
-        if field.name != "scene"
-    }
-    return {**document, "scene": scene_json(measures.scene)}
+def fields_json(one: Any) -> dict[str, Any]:
+    """Of measures, or a baseline: numbers and a scene."""
+    document = {field.name: getattr(one, field.name) for field in fields(one)}
+    return {**document, "scene": scene_json(one.scene)}
+
+
+def fields_of_json(kind: Any, told: Any, *, but: str) -> dict[str, Any]:
+    """The fields of ``kind`` as :func:`fields_json` gave them, without its count (``but``).
+
+    Raises:
+        ValueError, TypeError, KeyError: something else.
+    """
+    found: dict[str, Any] = {"scene": scene_of_json(told["scene"])}
+    for name in (field.name for field in fields(kind) if field.name not in ("scene", but)):
+        value = told[name]
+        found[name] = None if value is None and name in MAYBE else number(value)
+    return found
 
 
 def measures_of_json(told: Any) -> Measures:
     """Raises ValueError, TypeError or KeyError for anything else than measures."""
-    numbers: dict[str, Any] = {}
-    for field in fields(Measures):
-        if field.name in ("scene", "decoder_errors"):
-            continue
-        value = told[field.name]
-        is_missing = value is None and field.name in MAYBE
-        numbers[field.name] = None if is_missing else number(value)
     return Measures(
-        scene=scene_of_json(told["scene"]), decoder_errors=int(told["decoder_errors"]), **numbers
+        decoder_errors=int(told["decoder_errors"]),
+        **fields_of_json(Measures, told, but="decoder_errors"),
     )
 
 
 def looked_json(looked: Looked) -> dict[str, Any]:
     return {
         "footage_us": looked.footage_us,
-        "measures": None if looked.measures is None else measures_json(looked.measures),
+        "measures": None if looked.measures is None else fields_json(looked.measures),
         "failure": looked.failure.value,
         "detail": looked.detail,
         "cpu_seconds": looked.cpu_seconds,
