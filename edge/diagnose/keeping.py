@@ -7,13 +7,11 @@ this version, is a camera that is to be learnt anew.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from edge.diagnose.baseline import Baseline, Light, as_json, from_json
-from edge.diagnose.report_file import FOLDER, write_whole
+from edge.diagnose.report_file import FOLDER, read_whole, write_whole
 
-FILE_BYTES_MAX = 1 << 20
 _VERSION = 1
 
 Baselines = dict[Light, Baseline]
@@ -26,9 +24,7 @@ def baseline_path(state_dir: Path, camera: str) -> Path:
 def read_baselines(state_dir: Path, camera: str) -> Baselines:
     """Empty for a camera that is not known yet. Raises :class:`PermissionError`."""
     try:
-        file = os.open(baseline_path(state_dir, camera), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        with os.fdopen(file, "rb") as stream:
-            document = json.loads(stream.read(FILE_BYTES_MAX))
+        document = json.loads(read_whole(baseline_path(state_dir, camera)))
         if document["version"] != _VERSION:
             return {}
         found = {light: from_json(document[light]) for light in Light if light in document}

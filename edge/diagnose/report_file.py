@@ -6,6 +6,7 @@ mode 0640, replaced whole.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -33,12 +34,20 @@ def write_whole(path: Path, content: bytes) -> None:
     os.rename(fresh, path)
 
 
+def read_whole(path: Path) -> bytes:
+    """What :func:`write_whole` wrote. Raises :class:`OSError`, also for a file that is too large to
+    be that."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    with os.fdopen(file, "rb") as stream:
+        content = stream.read(FILE_BYTES_MAX + 1)
+    if len(content) > FILE_BYTES_MAX:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return content
+
+
 def read_report(state_dir: Path) -> Report | None:
     """None where there is none that can be read."""
     try:
-        file = os.open(state_dir / FOLDER / NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        with os.fdopen(file, "rb") as stream:
-            content = stream.read(FILE_BYTES_MAX + 1)
+        return parse(read_whole(state_dir / FOLDER / NAME))
     except OSError:
         return None
-    return parse(content) if len(content) <= FILE_BYTES_MAX else None
