@@ -298,14 +298,12 @@ def _tiles_gone_wrong(picture: Picture) -> tuple[float, float]:
     parts = tiles(picture.grey, _TILE)
     mean, scatter = parts.mean(axis=(2, 3)), parts.std(axis=(2, 3))
     plain = scatter < 2.5
+    down, right = (np.abs(np.diff(mean, axis=axis)) > 12 for axis in (0, 1))
     jumps = np.zeros(mean.shape, dtype=np.int32)
-    for axis in (0, 1):
-        cut = np.abs(np.diff(mean, axis=axis)) > 12
-        jumps[:-1] += cut if axis == 0 else 0
-        jumps[1:] += cut if axis == 0 else 0
-        if axis == 1:
-            jumps[:, :-1] += cut
-            jumps[:, 1:] += cut
+    jumps[:-1] += down
+    jumps[1:] += down
+    jumps[:, :-1] += right
+    jumps[:, 1:] += right
     mosaic = float((plain & (jumps >= 2)).mean())
     red_green = tiles(picture.red_green, _TILE // 4)
     yellow_blue = tiles(picture.yellow_blue, _TILE // 4)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-US_PER_S = 1_000_000
+from retention.model import US_PER_S
+
 #: Of one core: what checks may take on the average, whatever the number of cameras.
 CPU_SHARE = 0.1
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.diagnose.schedule import CPU_SHARE, US_PER_S, next_start_us, whose_turn
+from edge.diagnose.schedule import CPU_SHARE, next_start_us, whose_turn
+from retention.model import US_PER_S
 
 
 @given(
