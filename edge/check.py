@@ -19,8 +19,9 @@ from config.schema import Camera, HostPort, Platform, Settings
 from config.secrets import Secret, SecretUnusable, read_secret
 from config.units import format_bytes
 from edge import bounded, control, separation, separation_look, volume_looks
+from edge.care.known import address_of
 from edge.care.passwords import weakness
-from edge.care.store import reached_at
+from edge.care.store import load_known
 from edge.ntp import is_ntp_served
 from edge.planning import plan_document
 from edge.volume_looks import VolumeLook
@@ -61,6 +62,7 @@ def check_machine(settings: Settings) -> list[Finding]:
     state, *answers = bounded.ask(asked)
     is_there = state is not None  # else nobody asks for what stands in it
     looks = volume_looks.looks_of(volumes, answers)
+    known = load_known(state_dir) if is_there else {}
     return [
         *([Finding(**one) for one in state] if is_there else [_silent_state_dir(state_dir)]),
         *_check_volumes(settings, looks),
@@ -71,7 +73,7 @@ def check_machine(settings: Settings) -> list[Finding]:
         *(_check_reserved(platform) for platform in settings.platform),
         *_check_separation(settings),
         *(
-            _check_camera(camera, reached_at(state_dir, camera) if is_there else camera.onvif)
+            _check_camera(camera, address_of(known.get(camera.id), camera.onvif))
             for camera in settings.camera
             if camera.enabled
         ),
