@@ -8,7 +8,7 @@ nobody takes the report for the whole acceptance.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -70,6 +70,11 @@ def judged(number: str, zh: str, en: str, faults: Sequence[str], mend: str, *fac
     )
 
 
+def _not_yet(item: Item) -> Item:
+    """What would pass has not been shown for long enough; a fault stays one."""
+    return replace(item, result=Result.NOT_YET) if item.result is Result.PASSED else item
+
+
 def recording(cameras: Sequence[Mapping[str, Any]]) -> Item:
     """Every enabled camera has a durable fragment of the last 30 s."""
     enabled = [one for one in cameras if one["enabled"]]
@@ -93,15 +98,9 @@ def completeness(cameras: Sequence[Mapping[str, Any]]) -> Item:
         facts.append(f"{one['camera']}: {100 * ratio:.3f} %")
         if ratio < COMPLETENESS_MIN:
             faults.append(f"{one['camera']}: {100 * ratio:.3f} % of the past 24 h")
-    item = judged(
-        "4b", "24 小时完整率 ≥99.5 %", "completeness of 24 h", faults,
-        "xueliang completeness names each gap and its cause", *facts,
-    )  # fmt: skip
-    if young and not faults:
-        return Item(
-            number=item.number, zh=item.zh, en=item.en, result=Result.NOT_YET, found=item.found
-        )
-    return item
+    mend = "xueliang completeness names each gap and its cause"
+    item = judged("4b", "24 小时完整率 ≥99.5 %", "completeness of 24 h", faults, mend, *facts)
+    return _not_yet(item) if young else item
 
 
 def retention(cameras: Sequence[Mapping[str, Any]], days: float | None, min_days: int) -> Item:
@@ -125,11 +124,9 @@ def retention(cameras: Sequence[Mapping[str, Any]], days: float | None, min_days
     else:
         young = True
         facts.append("the cameras' rates are not measured yet")
-    result = Result.FAILED if faults else Result.NOT_YET if young else Result.PASSED
-    return Item(
-        number="5", zh=f"保存 ≥{min_days} 天", en=f"kept for {min_days} days", result=result,
-        found=tuple(faults or facts), mend="xueliang plan says what it takes" if faults else "",
-    )  # fmt: skip
+    zh, en = f"保存 ≥{min_days} 天", f"kept for {min_days} days"
+    item = judged("5", zh, en, faults, "xueliang plan says what it takes", *facts)
+    return _not_yet(item) if young else item
 
 
 def resolution(cameras: Sequence[Mapping[str, Any]]) -> Item:

@@ -9,7 +9,6 @@ import random
 import signal
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from edge.status import index_path, status_document, timeline_document
 from retention.audit import os_actor
 from retention.audit_chain import Action
 from retention.clock import SystemClock, is_clock_synchronized
+from retention.completeness import local_date
 from retention.keys import signing_key
 
 #: Recording again after edge was killed; a service manager starts it after a second.
@@ -115,13 +115,10 @@ def _checked(settings: Settings, clock: SystemClock) -> Iterator[Item]:
         None if told is None else told["trusted"],
         {one["camera"]: one.get("clock_offset_seconds") for one in cameras if one["enabled"]},
     )
-    day = datetime.fromtimestamp(clock.utc_us() / 1e6, UTC).astimezone(
-        zone_named(settings.site.timezone)
-    )
     yield from items.poll(
         self_check(
             settings,
-            day.date(),
+            local_date(clock.utc_us(), zone_named(settings.site.timezone)),
             clock,
             random.SystemRandom(),
             at_leisure,
