@@ -36,11 +36,10 @@ def look(settings: Settings) -> Network | None:
         for name, found in addresses.items()
         if platform.interface == name or (platform.bind and platform.bind in found)
     }
-    ports = {(kind, one.port) for one in settings.platform for kind in ("udp", "tcp")}
-    ports |= {
+    ports = {
         (kind, port)
         for one in settings.platform
-        for port in range(one.media_ports.first, one.media_ports.last + 1)
+        for port in (one.port, *range(one.media_ports.first, one.media_ports.last + 1))
         for kind in ("udp", "tcp")
     }
     hosts = {_host(camera) for camera in settings.camera if camera.enabled}
