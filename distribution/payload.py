@@ -39,12 +39,9 @@ def lay_out(root: Path, version: str, made_s: int, installed: Sequence[Distribut
     for path, text in manual.completions(main).items():
         _write(root / path, text)
     _write(root / DOCUMENTS / "examples/xueliang.toml", example)
-    for folder in ("prometheus", "alertmanager", "grafana", "nftables"):
-        for place in (SOURCE / "config" / folder, SOURCE / "systemd" / folder):
-            if place.is_dir():
-                _tree(place, root / DOCUMENTS / "examples" / folder)
-    if (SOURCE / "docs").is_dir():
-        _tree(SOURCE / "docs", root / DOCUMENTS / "docs")
+    for folder in ("config/prometheus", "config/grafana", "systemd/nftables"):
+        _tree(SOURCE / folder, root / DOCUMENTS / "examples" / Path(folder).name)
+    _tree(SOURCE / "docs", root / DOCUMENTS / "docs")
     for name in ("README.md", "ARCHITECTURE.md"):
         _copy(SOURCE / name, root / DOCUMENTS / name, 0o644)
     _gzip(root / DOCUMENTS / "changelog.gz", (SOURCE / "CHANGELOG.md").read_text())
