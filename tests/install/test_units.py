@@ -40,24 +40,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def named(unit: str) -> str:
-    return unit.replace("@.", "@xueliang-edge.")
+def analyze(root: Path, unit: str, *words: str) -> subprocess.CompletedProcess[str]:
+    name = unit.replace("@.", "@xueliang-edge.")
+    command = ["systemd-analyze", *words, f"--root={root}", name]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("unit", SERVICES)
 def test_exposure(root: Path, unit: str) -> None:
-    answer = subprocess.run(
-        [
-            "systemd-analyze",
-            "security",
-            "--no-pager",
-            "--offline=yes",
-            f"--root={root}",
-            named(unit),
-        ],
-        capture_output=True,
-        text=True,
-    )
+    answer = analyze(root, unit, "security", "--no-pager", "--offline=yes")
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", answer.stdout)
     assert found, answer.stderr
     assert float(found[1]) < EXPOSURE_MAX, answer.stdout
@@ -65,18 +56,7 @@ def test_exposure(root: Path, unit: str) -> None:
 
 @pytest.mark.parametrize("unit", SERVICES)
 def test_systemd_understands_every_line(root: Path, unit: str) -> None:
-    answer = subprocess.run(
-        [
-            "systemd-analyze",
-            "verify",
-            "--man=no",
-            "--recursive-errors=no",
-            f"--root={root}",
-            named(unit),
-        ],
-        capture_output=True,
-        text=True,
-    )
+    answer = analyze(root, unit, "verify", "--man=no", "--recursive-errors=no")
     told = [line for line in answer.stderr.splitlines() if "xueliang" in line]
     assert [line for line in told if "not executable" not in line] == []
 
