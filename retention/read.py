@@ -145,15 +145,7 @@ class Store:
         """Those that lie in the window with any part, in order of time."""
 
         def query(connection: sqlite3.Connection) -> list[Segment]:
-            found: list[Segment] = []
-            segment = rows.segment_at(connection, camera, from_us)
-            while segment is not None and segment.start_us < to_us:
-                found.append(segment)
-                following = rows.segments_after(
-                    connection, camera, segment.start_us, segment.number, 1
-                )
-                segment = following[0] if following else None
-            return found
+            return list(_onward(connection, rows.segment_at(connection, camera, from_us), to_us))
 
         return self._index.read(query)
 
@@ -191,24 +183,18 @@ class Store:
             FileNotFoundError: there is no file.
             FootageUnavailable: the volume is not mounted, or its disk does not answer.
         """
+        file = self._opened(segment)
         try:
-            file = os.open(
-                self._root(segment.volume) / segment.path,
-                os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW,
+            return segment_faults(
+                lambda offset, size: os.pread(file, size, offset),
+                os.fstat(file).st_size,
+                segment.retimed(0),
             )
-            try:
-                return segment_faults(
-                    lambda offset, size: os.pread(file, size, offset),
-                    os.fstat(file).st_size,
-                    segment.retimed(0),
-                )
-            finally:
-                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
-                os.close(file)
-        except FileNotFoundError:
-            raise
         except OSError as error:
             raise _unavailable(segment.volume, str(error.strerror)) from error
+        finally:
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(file)
 
     def timeline(self, camera: str, from_us: int, to_us: int, now_us: int) -> Timeline:
         """Spans and gaps of the part of the window that is due and known.
@@ -336,16 +322,12 @@ class Store:
 
         def query(connection: sqlite3.Connection) -> list[tuple[Segment, int, int]]:
             found = []
-            place = start_of(connection, camera, from_us)
-            segment, first = place if place is not None else (None, 0)
-            while segment is not None and segment.start_us < to_us:
+            begin, first = start_of(connection, camera, from_us) or (None, 0)
+            for segment in _onward(connection, begin, to_us):
                 count = sum(one.start_us < to_us for one in segment.fragments[first:])
                 if count:
                     found.append((segment, first, count))
-                following = rows.segments_after(
-                    connection, camera, segment.start_us, segment.number, 1
-                )
-                segment, first = (following[0] if following else None), 0
+                first = 0
             return found
 
         return self._index.read(query)
@@ -366,17 +348,13 @@ class Store:
             FileNotFoundError: there is no file any more.
             FootageUnavailable: the volume is not mounted, or its disk does not answer.
         """
-        path = self._root(segment.volume) / segment.path
+        file = self._opened(segment)
         try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                return os.pread(file, size_bytes, offset)
-            finally:
-                os.close(file)
-        except FileNotFoundError:
-            raise
+            return os.pread(file, size_bytes, offset)
         except OSError as error:
             raise _unavailable(segment.volume, str(error.strerror)) from error
+        finally:
+            os.close(file)
 
     def _units_of(self, segment: Segment, skip: int, to_us: int | None) -> Iterator[StoredUnit]:
         """Units of one segment; of an open one also what becomes durable meanwhile."""
@@ -404,27 +382,29 @@ class Store:
                 skip = len(segment.fragments)
                 if segment.state is SegmentState.SEALED:
                     return
-                grown = self._again(segment)
+                grown = self.segment(segment.camera, segment.number)
                 if grown is None or len(grown.fragments) <= skip:
                     return
                 segment = grown
         finally:
             os.close(file)
 
-    def _again(self, segment: Segment) -> Segment | None:
-        return self._index.read(
-            lambda connection: rows.segment(connection, segment.camera, segment.number)
-        )
-
     def _open(self, segment: Segment) -> int | None:
         if not segment.fragments:
             return None
+        try:
+            return self._opened(segment)
+        except FileNotFoundError:
+            log.warning("segment_gone", extra={"camera": segment.camera, "number": segment.number})
+            return None
+
+    def _opened(self, segment: Segment) -> int:
+        """Raises FileNotFoundError, FootageUnavailable."""
         path = self._root(segment.volume) / segment.path
         try:
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
-            log.warning("segment_gone", extra={"camera": segment.camera, "number": segment.number})
-            return None
+            raise
         except OSError as error:
             raise _unavailable(segment.volume, str(error.strerror)) from error
 
@@ -436,6 +416,18 @@ class Store:
         if volume not in self._roots:
             raise _unavailable(volume, "none of the configured folders carries its stamp")
         return self._roots[volume]
+
+
+def _onward(
+    connection: sqlite3.Connection, segment: Segment | None, to_us: int
+) -> Iterator[Segment]:
+    """A segment and those behind it that begin before ``to_us``."""
+    while segment is not None and segment.start_us < to_us:
+        yield segment
+        following = rows.segments_after(
+            connection, segment.camera, segment.start_us, segment.number, 1
+        )
+        segment = following[0] if following else None
 
 
 def is_edge_running(state_dir: Path) -> bool:
