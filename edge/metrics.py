@@ -8,10 +8,8 @@ address or a text that a peer chose, but for ``nvr_camera_info`` (one series a c
 from __future__ import annotations
 
 import logging
-import platform
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -110,16 +108,7 @@ class EdgeMetrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=registry)
 
-        show_process(registry)
-        self.build_info = Gauge(
-            "nvr_build_info",
-            "Build, and version of the index",
-            ("version", "python", "schema"),
-            registry=registry,
-        )
-        self.build_info.labels(
-            metadata.version("xueliang-edge"), platform.python_version(), str(len(STEPS))
-        ).set(1)
+        show_process(registry, schema=str(len(STEPS)))  # the index's
         self.connects = counter(
             "nvr_camera_connects_total", "Connection attempts", *camera, "result"
         )

@@ -5,9 +5,7 @@ Labels are bounded: names of platforms, constant words; never an address or a te
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Collection
-from importlib import metadata
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -30,8 +28,6 @@ class UplinkMetrics:
             return Gauge(name, text, labels, registry=registry)
 
         show_process(registry)
-        self.build_info = gauge("nvr_build_info", "Build", "version", "python")
-        self.build_info.labels(metadata.version("xueliang-edge"), platform.python_version()).set(1)
         self.registered = gauge("nvr_gb28181_registered", "1 while the platform has us", "platform")
         self.registers = counter(
             "nvr_gb28181_register_total", "REGISTER exchanges by their end", "platform", "result"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
-from importlib import metadata
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -29,8 +27,6 @@ class ConsoleMetrics:
             return Gauge(name, text, labels, registry=registry)
 
         show_process(registry)
-        self.build_info = gauge("nvr_build_info", "Build", "version", "python")
-        self.build_info.labels(metadata.version("xueliang-edge"), platform.python_version()).set(1)
         self.requests = counter(
             "nvr_console_requests_total", "Requests by class of their answer", "status"
         )
