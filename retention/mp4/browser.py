@@ -21,6 +21,9 @@ from retention.mp4.units import audio_samples
 from retention.nal import find_sps, read_sps
 
 _FREE = b"free"
+#: Boxes that hold those of both tracks; boxes of one track, and which one in them names it.
+_HOLDERS = frozenset({b"moov", b"moof", b"mvex"})
+_TOLD_BY = {b"trak": b"tkhd", b"traf": b"tfhd"}
 #: Where a ``tkhd`` of version 1 and a ``trex``, ``tfhd`` have their track, behind the box's head.
 _TRACK_AT = {b"tkhd": 20, b"trex": 4, b"tfhd": 4}
 
@@ -53,14 +56,7 @@ def without_audio(data: bytes) -> bytes:
         SegmentCorrupt: these are no whole boxes.
     """
     found = bytearray(data)
-    for kind, start, end in _boxes(data, 0, len(data)):
-        if kind == b"moof":
-            _hide(found, start, end, b"traf", b"tfhd")
-        elif kind == b"moov":
-            _hide(found, start, end, b"trak", b"tkhd")
-            for inner, inner_start, inner_end in _boxes(data, start, end):
-                if inner == b"mvex":
-                    _hide(found, inner_start, inner_end, b"trex", b"")
+    _hide_audio(found, 0, len(found))
     return bytes(found)
 
 
@@ -111,21 +107,25 @@ def _entry(audio: AudioFormat) -> bytes:
     )
 
 
-def _hide(out: bytearray, start: int, end: int, wanted: bytes, told_by: bytes) -> None:
-    """Boxes ``wanted`` of the audio track become free; ``told_by`` in them names the track."""
+def _hide_audio(out: bytearray, start: int, end: int) -> None:
+    """The boxes of the audio track in this part become free."""
     for kind, inner, inner_end in _boxes(out, start, end):
-        if kind != wanted:
-            continue
-        heads = [(kind, inner)] if not told_by else []
-        for found, place, _ in _boxes(out, inner, inner_end) if told_by else ():
-            heads += [(found, place)] if found == told_by else []
-        for name, place in heads:
-            at = place + _TRACK_AT[name]
-            if int.from_bytes(out[at : at + 4], "big") == AUDIO_TRACK:
-                out[inner - 4 : inner] = _FREE
+        if kind in _HOLDERS:
+            _hide_audio(out, inner, inner_end)
+        elif kind in _TOLD_BY:
+            for name, place, _ in _boxes(out, inner, inner_end):
+                if name == _TOLD_BY[kind] and _track(out, name, place) == AUDIO_TRACK:
+                    out[inner - 4 : inner] = _FREE
+        elif kind == b"trex" and _track(out, kind, inner) == AUDIO_TRACK:
+            out[inner - 4 : inner] = _FREE
 
 
-def _boxes(data: bytes | bytearray, start: int, end: int) -> list[tuple[bytes, int, int]]:
+def _track(data: bytearray, kind: bytes, place: int) -> int:
+    at = place + _TRACK_AT[kind]
+    return int.from_bytes(data[at : at + 4], "big")
+
+
+def _boxes(data: bytearray, start: int, end: int) -> list[tuple[bytes, int, int]]:
     """Type, and begin and end of the payload, of the boxes that fill this part."""
     found = []
     while start < end:

@@ -30,6 +30,7 @@ _EPOCH_1904_S = 2_082_844_800
 _MATRIX = b"".join(
     word.to_bytes(4, "big") for word in (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 )
+_FTYP = box(b"ftyp", b"iso6", bytes(4), b"iso6iso5isommp41")
 _VIDEO_CODECS = frozenset({Codec.H264, Codec.H265})
 
 
@@ -45,13 +46,12 @@ def header_bytes(header: SegmentHeader) -> bytes:
             raise ValueError("a segment header that would not be read back")
     except SegmentCorrupt as error:
         raise ValueError(str(error)) from error
-    seconds = header.start_us // 1_000_000 + _EPOCH_1904_S
-    created = seconds.to_bytes(8, "big") * 2
+    created = _created(header)
     audio = header.format.audio
     extends = [_trex(VIDEO_TRACK)] + ([_trex(AUDIO_TRACK)] if audio else [])
     head = b"".join(
         (
-            box(b"ftyp", b"iso6", bytes(4), b"iso6iso5isommp41"),
+            _FTYP,
             box(
                 b"moov",
                 _mvhd(created),
@@ -76,13 +76,19 @@ def audio_only_header(header: SegmentHeader, entry: bytes) -> bytes:
     audio = header.format.audio
     if audio is None:
         raise ValueError("a segment without audio")
-    created = (header.start_us // 1_000_000 + _EPOCH_1904_S).to_bytes(8, "big") * 2
-    return box(b"ftyp", b"iso6", bytes(4), b"iso6iso5isommp41") + box(
+    created = _created(header)
+    return _FTYP + box(
         b"moov",
         _mvhd(created),
         _audio_track(created, audio, entry),
         box(b"mvex", _trex(AUDIO_TRACK)),
     )
+
+
+def _created(header: SegmentHeader) -> bytes:
+    """Time of creation, and of modification, in seconds since 1904 (14496-12, 8.2.2)."""
+    seconds = header.start_us // 1_000_000 + _EPOCH_1904_S
+    return seconds.to_bytes(8, "big") * 2
 
 
 def parse_header(payload: bytes) -> SegmentHeader:

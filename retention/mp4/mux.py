@@ -208,7 +208,7 @@ def audio_only_moof(sequence: int, decode: int, samples: Sequence[tuple[int, byt
     """``moof`` and ``mdat`` with nothing but audio: ticks and bytes of each sample."""
     header = full_box(b"mfhd", 0, 0, sequence.to_bytes(4, "big"))
     words = [word for ticks, data in samples for word in (ticks, len(data))]
-    media_at = 16 + len(header) + 8 + 16 + 20 + 20 + 8 * len(samples)
+    media_at = 16 + len(header) + _traf_bytes(samples, 8)
     traf = _traf(AUDIO_TRACK, decode, len(samples), TRUN_AUDIO, media_at, words)
     return box(b"moof", header, traf) + box(b"mdat", *(data for _, data in samples))
 
@@ -226,7 +226,7 @@ def _moof(sequence: int, pictures: list[_Sample], frames: list[_Sample], note: b
     )
 
 
-def _traf_bytes(samples: list[_Sample], sample_bytes: int) -> int:
+def _traf_bytes(samples: Sequence[object], sample_bytes: int) -> int:
     """traf, tfhd, tfdt, trun and its samples."""
     return 8 + 16 + 20 + 20 + sample_bytes * len(samples) if samples else 0
 
