@@ -37,6 +37,7 @@ CONNECT_PAUSE_S = 1.0
 ACCEPT_TIMEOUT_S = 12.0
 #: A peer that takes nothing for so long is gone.
 STUCK_S = 60.0
+TAKES_NOTHING = "the platform takes nothing any more"
 #: UDP: a port that is told unreachable for so long.
 UNREACHABLE_S = 5.0
 WRITABLE_S = 0.5
@@ -236,6 +237,21 @@ class UdpSink:
         self._rtcp.close()
 
 
+class _Waiting:
+    """What waits for a peer, and since when it is as much."""
+
+    def __init__(self) -> None:
+        self._bytes, self._since_s = 0, 0.0
+
+    def look(self, waiting_bytes: int) -> None:
+        """Raises :class:`PeerGone` where it is as much, and not nothing, for too long."""
+        now_s = asyncio.get_running_loop().time()
+        if waiting_bytes != self._bytes:
+            self._bytes, self._since_s = waiting_bytes, now_s
+        elif now_s - self._since_s > STUCK_S:
+            raise PeerGone(TAKES_NOTHING)
+
+
 class TcpSink:
     """One connection; :meth:`open` makes or takes it."""
 
@@ -247,8 +263,7 @@ class TcpSink:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._is_gone = False
-        #: Live: what waits for a peer that does not keep up, and since when it is as much.
-        self._stuck: tuple[int, float] | None = None
+        self._waiting = _Waiting()  # live: for a peer that does not keep up
         self._listener: socket.socket | None = None
         self._is_accepting = False
         if offer.transport is Transport.TCP_PASSIVE:
@@ -315,15 +330,11 @@ class TcpSink:
             return True
         waiting_bytes = self._writer.transport.get_write_buffer_size()
         if waiting_bytes <= LIVE_WAITING_BYTES_MAX:
-            self._stuck = None
+            self._waiting = _Waiting()
             return True
-        now_s = asyncio.get_running_loop().time()
         if self._is_gone:
             raise PeerGone("the platform closed the media connection")
-        if self._stuck is None or self._stuck[0] != waiting_bytes:
-            self._stuck = waiting_bytes, now_s
-        elif now_s - self._stuck[1] > STUCK_S:
-            raise PeerGone("the platform takes nothing any more")
+        self._waiting.look(waiting_bytes)
         return False
 
     async def send(self, packets: list[bytes]) -> None:
@@ -341,7 +352,7 @@ class TcpSink:
             async with asyncio.timeout(STUCK_S):
                 await writer.drain()
         except TimeoutError:
-            raise PeerGone("the platform takes nothing any more") from None
+            raise PeerGone(TAKES_NOTHING) from None
         except OSError as error:
             raise PeerGone("the platform broke the media connection off") from error
 
@@ -355,13 +366,9 @@ class TcpSink:
 
     async def _acknowledged(self, peer: socket.socket) -> None:
         """Until the platform's kernel has all of it: on a thin link ours holds seconds of it."""
-        loop = asyncio.get_running_loop()
-        held, since_s = -1, loop.time()
+        waiting = _Waiting()
         while not self._is_gone and (left := _unacknowledged_bytes(peer)):
-            if left != held:
-                held, since_s = left, loop.time()
-            elif loop.time() - since_s > STUCK_S:
-                raise PeerGone("the platform takes nothing any more")
+            waiting.look(left)
             await asyncio.sleep(ACKNOWLEDGED_S)
 
     def close(self) -> None:
