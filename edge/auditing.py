@@ -53,7 +53,7 @@ def give_way() -> None:
 
 def prune_logs(audit: AuditLog, state_dir: Path, keep_days: int, trusted_us: int) -> None:
     """Remove what is older than it must be kept from edge's log and the commands'; the other
-    services see to their own.
+    services see to their own (:mod:`retention.audit_terms`).
 
     Raises:
         AuditUnavailable, AuditDamaged: a log stays as it is.

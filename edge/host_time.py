@@ -265,7 +265,6 @@ class HostTime:
 
 
 def _past(connection: sqlite3.Connection, boot_id: str) -> Past:
-    state = rows.meta(connection, "trust")
     known = rows.epochs(connection)
     last = known[-1] if known else None
     alive = rows.last_alive(connection)
@@ -273,20 +272,12 @@ def _past(connection: sqlite3.Connection, boot_id: str) -> Past:
     if last is not None and alive is not None and alive.epoch == last.id:
         ended_us = alive.at_us
     return Past(
-        state=_object(state),
+        state=rows.trust(connection),
         known_us=rows.known_us(connection),
         last_epoch=last,
         ended_us=ended_us,
         cause=cause_of_absence(rows.service_mark(connection), boot_id),
     )
-
-
-def _object(text: str | None) -> dict[str, Any] | None:
-    try:
-        found = json.loads(text or "")
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _log(change: Change) -> None:

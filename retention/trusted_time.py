@@ -530,6 +530,15 @@ class _Saved:
             return None  # of another version, or damaged: as if there were none
 
 
+def told_due_us(state: Mapping[str, Any] | None) -> int | None:
+    """:attr:`Judgement.due_us` when :meth:`TrustedTime.state` was taken, for who judges no clock
+    himself: true time is not before it, however old the state is."""
+    saved = _Saved.of(state)
+    if saved is None or not saved.is_trusted or saved.early_us is None:
+        return None
+    return min(saved.utc_us, saved.early_us)
+
+
 def _optional(value: Any) -> int | None:
     return None if value is None else int(value)
 

@@ -25,6 +25,7 @@ from config.schema import Platform, Settings
 from config.secrets import SecretUnusable, read_secret
 from retention.audit import AuditLog
 from retention.audit_chain import Action
+from retention.audit_hourly import end_terms_hourly
 from retention.clock import HostClock, SystemClock, boot_id
 from retention.endpoint import Endpoint, Health
 from retention.priority import Disk, give_way
@@ -155,9 +156,18 @@ class Uplink:
             await self._apply(self._settings)
             self._progress = Progress(PROGRESS_US, self._clock.monotonic_us())
             self._manager.ready()
+            terms = jobs.create_task(
+                end_terms_hourly(
+                    audit,
+                    self._settings.storage.state_dir / "index.db",
+                    lambda: self._settings.retention.audit_days,
+                    self.metrics.swallowed_errors.labels("terms").inc,
+                )
+            )
             try:
                 await self._serve()
             finally:
+                terms.cancel()
                 self._manager.stopping()
                 await self._leave()
             audit.record(Action.SERVICE_STOPPED, subject="uplink")

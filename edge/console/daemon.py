@@ -32,6 +32,7 @@ from edge.console.records_file import console_folder
 from edge.console.tokens import Tokens
 from retention.audit import AuditLog
 from retention.audit_chain import Action
+from retention.audit_hourly import end_terms_hourly
 from retention.clock import SystemClock
 from retention.endpoint import Endpoint, Health
 from retention.model import US_PER_S
@@ -156,6 +157,14 @@ class _Console:
         async with asyncio.TaskGroup() as jobs:
             serving = jobs.create_task(server.serve([listener]))
             desk = jobs.create_task(self._parts.exports.run())
+            terms = jobs.create_task(
+                end_terms_hourly(
+                    self._parts.audit,
+                    self._settings.storage.state_dir / "index.db",
+                    lambda: self._settings.retention.audit_days,
+                    self._parts.metrics.swallowed_errors.labels("terms").inc,
+                )
+            )
             log.info("console_started", extra={"bind": str(self._settings.console.bind)})
             progress = Progress(PROGRESS_US, self._clock.monotonic_us())
             self._manager.ready()
@@ -175,6 +184,7 @@ class _Console:
                     await self._reload()
             self._manager.stopping()
             desk.cancel()
+            terms.cancel()
             server.should_exit = True
 
     async def _tell_progress(self, progress: Progress) -> None:

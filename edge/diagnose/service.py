@@ -30,6 +30,7 @@ from edge.diagnose.schedule import next_start_us, whose_turn
 from retention.audit import AuditLog, AuditUnavailable
 from retention.audit_chain import Action, Head
 from retention.audit_chain import Outcome as Deed
+from retention.audit_terms import EVERY_S, end_terms
 from retention.clock import Clock, SystemClock
 from retention.model import US_PER_S
 from retention.priority import Disk, give_way
@@ -111,6 +112,7 @@ class Service:
         self._began_us: dict[str, int] = {}
         self._next_us = 0
         self._told_us = -HEARTBEAT_US
+        self._ended_us = clock.monotonic_us()
 
     def stop(self) -> None:
         self._stopping.set()
@@ -141,6 +143,9 @@ class Service:
         now_us = self._clock.monotonic_us()
         if now_us - self._told_us >= HEARTBEAT_US:
             self._tell()
+        if now_us - self._ended_us >= EVERY_S * US_PER_S:
+            self._ended_us = now_us
+            self._record.end_terms(self._settings)
         camera = whose_turn(self._names(), self._began_us)
         if camera is None or now_us < self._next_us:
             self._stopping.wait(_TICK_S)
@@ -242,6 +247,11 @@ class _Record:
         self._clock = clock
         self._since_us: int | None = None
         self._counts: dict[Outcome, int] = {}
+
+    def end_terms(self, settings: Settings) -> None:
+        """Old parts of the log go."""
+        index_path = settings.storage.state_dir / "index.db"
+        end_terms(self._audit, index_path, settings.retention.audit_days)
 
     def begin(self, settings: Settings) -> None:
         """Raises AuditUnavailable, TimeoutError: it is not on record."""

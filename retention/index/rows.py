@@ -651,6 +651,15 @@ def meta(connection: sqlite3.Connection, key: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+def trust(connection: sqlite3.Connection) -> dict[str, Any] | None:
+    """What ``edge`` last thought of the clock (``retention.trusted_time``)."""
+    try:
+        found = json.loads(meta(connection, "trust") or "")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def service_mark(connection: sqlite3.Connection) -> ServiceMark | None:
     text = meta(connection, "service")
     if text is None:

@@ -30,6 +30,7 @@ from retention.trusted_time import (
     Source,
     TrustedTime,
     retimings,
+    told_due_us,
 )
 
 S = US_PER_S
@@ -95,6 +96,7 @@ class Box:
 
     def _heard(self, judgement: Judgement) -> Judgement:
         assert self.judge is not None
+        assert told_due_us(self.judge.state()) == judgement.due_us
         for change in self.judge.take_changes():
             self.told.append(change)
             if change.is_new:
