@@ -27,6 +27,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from config import log as logging_setup
 from config.errors import XueliangError
 from config.load import ConfigError, load
+from config.reload import read_again, with_kept
 from config.schema import Settings
 from edge import control, sweeping
 from edge.alarms.board import AlarmBoard
@@ -101,7 +102,7 @@ PROGRESS_US = {"accounts": 20 * US_PER_S, "index_thread": 20 * US_PER_S}
 #: A clean stop waits so long at most until what was recorded last is sealed and signed.
 FINISH_S = 4.0
 #: Settings that a running edge cannot change.
-_FIXED = ("storage", "metrics")
+_FIXED = frozenset({"storage", "metrics"})
 
 
 def run_edge(config_path: Path) -> None:
@@ -430,20 +431,15 @@ class _Edge:
     async def _reload(self, opened: Opened, cameras: Cameras) -> None:
         """A bad file leaves the old settings in force."""
         try:
-            fresh = await asyncio.to_thread(load, self._config_path)
+            fresh = await asyncio.to_thread(read_again, self._config_path)
         except ConfigError as error:
             self._metrics.reloads.labels("failed").inc()
-            for problem in error.problems:
-                log.error("settings_refused", extra={"problem": problem.sentence()})
             refused = Fault(code=Code.SETTINGS_REFUSED, reason_en=error.problems[0].sentence())
             self.alarms.tell("settings", [refused])
             return
         self.alarms.tell("settings", ())
         taken = {"storage"} if await self._take_volumes(opened, fresh) else set()
-        for key in _FIXED:
-            if key not in taken and getattr(fresh, key) != getattr(self._settings, key):
-                log.warning("settings_need_restart", extra={"key": key})
-                fresh = fresh.model_copy(update={key: getattr(self._settings, key)})
+        fresh = with_kept(fresh, self._settings, _FIXED - taken)
         record_changes(self.audit, self._config_path, self._settings, fresh)
         await cameras.apply(fresh.camera)
         self._settings = fresh

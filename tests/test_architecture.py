@@ -87,6 +87,7 @@ REMOVERS = {
     "retention/reindex.py": "an index, set aside",
     "retention/export.py": "an export half made",
     "retention/scrub.py": "its own progress",
+    "retention/whole_file.py": "a small file, put in place",
     "retention/waiting.py": "what the witness and the webhook were told",
 }
 

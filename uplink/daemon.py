@@ -21,6 +21,7 @@ from typing import Any
 from config import log as logging_setup
 from config.address import is_ip
 from config.load import ConfigError, load
+from config.reload import read_again, with_kept
 from config.schema import Platform, Settings
 from config.secrets import SecretUnusable, read_secret
 from retention.audit import AuditLog
@@ -211,16 +212,11 @@ class Uplink:
     async def _reload(self) -> None:
         """A bad file leaves the old settings in force."""
         try:
-            fresh = await asyncio.to_thread(load, self._config_path)
-        except ConfigError as error:
+            fresh = await asyncio.to_thread(read_again, self._config_path)
+        except ConfigError:
             self.metrics.reloads.labels("failed").inc()
-            for problem in error.problems:
-                log.error("settings_refused", extra={"problem": problem.sentence()})
             return
-        for key in _FIXED:
-            if getattr(fresh, key) != getattr(self._settings, key):
-                log.warning("settings_need_restart", extra={"key": key})
-                fresh = fresh.model_copy(update={key: getattr(self._settings, key)})
+        fresh = with_kept(fresh, self._settings, _FIXED)
         self.metrics.reloads.labels("ok").inc()
         await self._apply(fresh)
 

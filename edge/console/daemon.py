@@ -22,6 +22,7 @@ import uvicorn
 from config import log as logging_setup
 from config.errors import XueliangError
 from config.load import ConfigError, load
+from config.reload import read_again, with_kept
 from config.schema import Settings
 from edge.console import certificate
 from edge.console.accounts import Accounts
@@ -199,16 +200,11 @@ class _Console:
         """A bad file leaves the old settings in force."""
         metrics = self._parts.metrics
         try:
-            fresh = await asyncio.to_thread(load, self._config_path)
-        except ConfigError as error:
+            fresh = await asyncio.to_thread(read_again, self._config_path)
+        except ConfigError:
             metrics.reloads.labels("failed").inc()
-            for problem in error.problems:
-                log.error("settings_refused", extra={"problem": problem.sentence()})
             return
-        for key in _FIXED:
-            if getattr(fresh, key) != getattr(self._settings, key):
-                log.warning("settings_need_restart", extra={"key": key})
-                fresh = fresh.model_copy(update={key: getattr(self._settings, key)})
+        fresh = with_kept(fresh, self._settings, _FIXED)
         self._settings = self._parts.settings = fresh
         metrics.reloads.labels("ok").inc()
         metrics.reload_time.set(self._clock.utc_us() / US_PER_S)

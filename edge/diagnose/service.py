@@ -18,6 +18,7 @@ from pathlib import Path
 
 from config import log as logging_setup
 from config.load import ConfigError, load
+from config.reload import read_again, with_kept
 from config.schema import Settings
 from edge.diagnose.confine import leave_network
 from edge.diagnose.defects import Outcome
@@ -226,15 +227,10 @@ class Service:
     def _reload(self) -> None:
         """A bad file leaves the old settings in force; another store takes a restart."""
         try:
-            fresh = load(self._config_path)
-        except ConfigError as error:
-            for problem in error.problems:
-                log.error("settings_refused", extra={"problem": problem.sentence()})
+            fresh = read_again(self._config_path)
+        except ConfigError:
             return
-        if fresh.storage != self._settings.storage:
-            log.warning("settings_need_restart", extra={"key": "storage"})
-            fresh = fresh.model_copy(update={"storage": self._settings.storage})
-        self._settings = fresh
+        self._settings = with_kept(fresh, self._settings, ("storage",))
         log.info("settings_in_force", extra={"cameras": len(self._names())})
 
 
