@@ -1,4 +1,4 @@
-"""Passwords are hashed cheaply here; test_passwords.py looks at what the console really takes."""
+"""A browser for who wants one. Passwords are hashed cheaply here, but for test_passwords.py."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import argon2
 import pytest
+from playwright.sync_api import Browser
 
 from edge.console import passwords
+from tests.support.console_box import chromium
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -17,3 +19,9 @@ def cheap_hashes() -> Iterator[None]:
         patch.setattr(passwords, "_HASHER", cheap)
         patch.setattr(passwords, "_NOBODY", cheap.hash("nobody"))
         yield
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found

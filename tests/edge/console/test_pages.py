@@ -16,7 +16,7 @@ from edge.console.app import all_rules
 from edge.console.roles import PERMISSIONS, Role
 from retention.clock import SystemClock
 from tests.support.box import Box, BoxCamera, wait_for
-from tests.support.console_box import DESKTOP, PASSWORD, PHONE, ConsoleBox, chromium, person
+from tests.support.console_box import DESKTOP, PASSWORD, PHONE, ConsoleBox, person
 from tests.support.quiet_network import quiet_network
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
@@ -56,12 +56,6 @@ def console(edge: Box) -> Iterator[ConsoleBox]:
         found.account(name, role)
     found.account("zhao", Role.HEAD)
     with found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
         yield found
 
 

@@ -15,7 +15,7 @@ from edge.console.roles import Role
 from retention.model import US_PER_S
 from tests.support.box import wait_for
 from tests.support.burnt_clock import GRAB, GRAB_NEXT, read_clock
-from tests.support.console_box import PHONE, ConsoleBox, chromium, person
+from tests.support.console_box import PHONE, ConsoleBox, person
 from tests.support.demo_store import CAMERAS, DemoStore, make_demo_store
 
 pytestmark = pytest.mark.integration
@@ -34,12 +34,6 @@ def box(store: DemoStore) -> Iterator[ConsoleBox]:
     found.write_config()
     found.account("chen", Role.HEAD)
     with found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
         yield found
 
 
