@@ -147,6 +147,8 @@ class _Edge:
         )
         self._diagnosis = Diagnosis(lambda: self._settings, self._metrics.registry, self._clock)
         self._cameras: Cameras | None = None
+        #: Volumes that failed and are well again: what they had in hand is to be finished.
+        self._healed: set[str] = set()
         self._sweeping: Sweeping | None = None
         self._proof: Proof | None = None
         self._time = HostTime(
@@ -248,6 +250,8 @@ class _Edge:
         self._loop.call_soon_threadsafe(self._on_event, event)
 
     def _on_event(self, event: WriterEvent) -> None:
+        if isinstance(event, VolumeChanged) and event.state is VolumeState.OK:
+            self._healed.add(event.volume)
         if self._sweeping is not None:
             if isinstance(event, Deleted):
                 self._sweeping.on_deleted(event)
@@ -591,12 +595,24 @@ class _Edge:
         self._view.survey.is_audit_sound = is_sound(verdicts)
 
     async def _look_at_volume(self, opened: Opened, slot: Slot) -> None:
-        """Take in what was away, and what lost its process."""
+        """Take in what was away, and what lost its process; finish what it had in hand."""
         if slot.writer is not None and slot.writer.is_over:
             opened.ledger.remove_sink(slot.writer.journal)
             slot.writer, slot.is_attached = None, False
         if slot.writer is None:
             await asyncio.to_thread(self._take_in, opened, slot)
+        elif slot.uuid in self._healed:
+            self._healed.discard(slot.uuid)
+            if not await asyncio.to_thread(self._finish_given_up, opened, slot):
+                self._healed.add(slot.uuid)
+
+    def _finish_given_up(self, opened: Opened, slot: Slot) -> bool:
+        try:
+            return opened.finish_given_up(slot)
+        except IndexUnavailable as error:  # counted, and tried again
+            self._metrics.swallowed_errors.labels("volume").inc()
+            log.warning("given_up_waits_for_index", extra={"error": error.sentence()})
+            return False
 
     def _take_in(self, opened: Opened, slot: Slot) -> None:
         try:

@@ -104,7 +104,7 @@ def export_camera(
 
     def planned() -> Plan:
         own_key = key_id(key.public_key())
-        return plan_export(index_path(settings), volumes, order, own_key, now_us)
+        return plan_export(index_path(settings), order, own_key, now_us)
 
     plan = planned()
     approved: dict[str, str] = {}

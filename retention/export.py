@@ -29,7 +29,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from config.errors import XueliangError
 from retention import export_verifier
+from retention.buried import Tombstones
 from retention.chain import numbers_in
+from retention.digest import segment_digest
 from retention.export_verifier import FORMAT, MANIFEST, canonical, manifest_bytes
 from retention.index import rows
 from retention.index.errors import IndexCorrupt
@@ -38,9 +40,9 @@ from retention.journal import Kind, key_id, parse_line, public_key_of
 from retention.model import FragmentEntry, Gap, Segment, SegmentState
 from retention.mp4.boxes import SegmentCorrupt
 from retention.mp4.scan import Read, ScannedSegment, outline, scan
-from retention.read import Store, start_of
-from retention.segment_check import digest_of
+from retention.read import start_of, timeline_of
 from retention.stamp import read_stamp
+from retention.timeline import cut_out, union
 from retention.volume_errors import VolumeUnavailable
 
 log = logging.getLogger(__name__)
@@ -123,10 +125,11 @@ class Exported:
     gone: list[int] = field(default_factory=list)  # segments whose file was not there any more
 
 
-def plan_export(
-    index_path: Path, volumes: Sequence[Path], order: Order, own_key: str, now_us: int
-) -> Plan:
-    """Find what belongs to a range.
+def plan_export(index_path: Path, order: Order, own_key: str, now_us: int) -> Plan:
+    """Find what belongs to a range, in one snapshot of the index.
+
+    What has its tombstone is no footage any more, though its file may be there for a while: chain
+    and gaps of the manifest tell that it is gone.
 
     Args:
         own_key: id of the key that will sign.
@@ -135,11 +138,11 @@ def plan_export(
         IndexUnavailable, IndexCorrupt: the index does not answer, or nonsense.
         ExportFailed: there is nothing in the range.
     """
-    with Store(index_path, volumes) as store:
-        line = store.timeline(order.camera, order.from_us, order.to_us, now_us)
     try:
         with Index.open_read(index_path) as index:
-            plan = index.read(lambda connection: _plan(connection, order, line.gaps, own_key))
+            plan = index.read(
+                lambda connection: _plan(connection, index_path.parent, order, own_key, now_us)
+            )
     except (ValueError, TypeError) as error:
         raise IndexCorrupt(f"a row of the index {index_path} is damaged: {error}") from error
     if not plan.choices:
@@ -240,8 +243,26 @@ def _locked(path: Path) -> Iterator[None]:
 # Planning ----------------------------------------------------------------------------------------
 
 
-def _plan(connection: sqlite3.Connection, order: Order, gaps: Sequence[Gap], own_key: str) -> Plan:
-    choices = tuple(_choices(connection, order))
+def _plan(
+    connection: sqlite3.Connection, state_dir: Path, order: Order, own_key: str, now_us: int
+) -> Plan:
+    stones = Tombstones()
+    choices: list[_Choice] = []
+    buried: list[Segment] = []
+    for choice in _choices(connection, order):
+        if stones.covers(connection, order.camera, choice.segment.number):
+            buried.append(choice.segment)
+        else:
+            choices.append(choice)
+    line = timeline_of(
+        connection,
+        state_dir,
+        order.camera,
+        order.from_us,
+        order.to_us,
+        now_us,
+        cut_out(union(buried, 0), [choice.segment for choice in choices]),
+    )
     numbers = {choice.segment.number for choice in choices}
     covering = [
         row
@@ -257,8 +278,8 @@ def _plan(connection: sqlite3.Connection, order: Order, gaps: Sequence[Gap], own
     chained = {number for found in digests.values() for number in found}
     return Plan(
         order=order,
-        choices=choices,
-        gaps=tuple(gaps),
+        choices=tuple(choices),
+        gaps=line.gaps,
         checkpoints=tuple(
             {
                 "line": lines[seq],
@@ -316,7 +337,7 @@ def _tombstones(
     digests: Iterable[dict[int, bytes | None]],
 ) -> list[int]:
     """Journal numbers of the tombstones over what is missing; what else they tell of is passed by
-    them too, though some of it may not have been unlinked yet."""
+    them too, though some of it may not have been unlinked yet: it is not handed out."""
     found = []
     for tombstone in rows.tombstones(connection, camera) if missing else ():
         for numbers, _, _ in tombstone.pieces:
@@ -428,8 +449,9 @@ class _Writer:
         scanned = _looked_at(read, os.fstat(source).st_size, segment)
         entries = scanned.entries[: len(segment.fragments)]
         head = scanned.header_bytes
-        digest = segment.digest.hex() if segment.state is SegmentState.SEALED else None
-        if digest is not None and digest_of(scanned).hex() != digest:
+        # a segment that a dying process gave up is sealed in its row, and has no digest yet
+        digest = segment.digest.hex() or None
+        if digest is not None and segment_digest(head, entries).hex() != digest:
             self._damaged(segment, "head or fragments are not those of its digest")
         chosen = entries[choice.first : choice.first + choice.count]
         if len(chosen) != choice.count:

@@ -10,7 +10,7 @@ import fcntl
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from pathlib import Path
@@ -39,7 +39,7 @@ from retention.mp4.boxes import SegmentCorrupt
 from retention.mp4.scan import read_units, scan
 from retention.segment_check import segment_faults
 from retention.stamp import read_stamp
-from retention.timeline import Timeline, timeline
+from retention.timeline import Stretch, Timeline, cut_out, timeline
 from retention.volume_errors import VolumeUnavailable
 
 log = logging.getLogger(__name__)
@@ -204,24 +204,11 @@ class Store:
         run, that is a gap.
         """
 
-        def query(connection: sqlite3.Connection) -> Timeline:
-            known = _known(connection, camera, now_us)
-            low_us, high_us = _due(known, from_us, min(to_us, now_us))
-            tail: list[Gap] = []
-            if self._is_edge_running(known, now_us):
-                high_us = _without_ram(known, high_us, now_us)
-            else:
-                tail = _since_the_end(known, camera)
-            return timeline(
-                camera,
-                rows.spans(connection, camera, low_us, high_us),
-                [*rows.gaps(connection, camera, low_us, high_us), *tail],
-                low_us,
-                high_us,
-                rows.presumed_gaps(connection, camera, low_us, high_us),
+        return self._index.read(
+            lambda connection: timeline_of(
+                connection, self._state_dir, camera, from_us, to_us, now_us
             )
-
-        return self._index.read(query)
+        )
 
     def markers(self, camera: str, from_us: int, to_us: int) -> list[Marker]:
         """Events that the camera told in ``[from_us, to_us)``, the first ``MARKERS_MAX`` of them,
@@ -241,12 +228,6 @@ class Store:
         from_us = asked_from(now_us, zone, min_days=min_days)
         line = self.timeline(camera, from_us, now_us, now_us)
         return completeness(line, now_us, zone, min_days=min_days, tolerance_us=tolerance_us)
-
-    def _is_edge_running(self, known: _Known, now_us: int) -> bool:
-        try:
-            return is_edge_running(self._state_dir)
-        except PermissionError:
-            return known.alive_us is not None and now_us - known.alive_us < ALIVE_US
 
     # Footage -------------------------------------------------------------------------------
 
@@ -443,6 +424,44 @@ def is_edge_running(state_dir: Path) -> bool:
     finally:
         os.close(file)
     return False
+
+
+def timeline_of(
+    connection: sqlite3.Connection,
+    state_dir: Path,
+    camera: str,
+    from_us: int,
+    to_us: int,
+    now_us: int,
+    gone: Iterable[Stretch] = (),
+) -> Timeline:
+    """:meth:`Store.timeline` in a snapshot of the caller's.
+
+    Args:
+        gone: what is not to count as stored, though there are rows of it.
+    """
+    known = _known(connection, camera, now_us)
+    low_us, high_us = _due(known, from_us, min(to_us, now_us))
+    tail: list[Gap] = []
+    if _is_edge_alive(state_dir, known, now_us):
+        high_us = _without_ram(known, high_us, now_us)
+    else:
+        tail = _since_the_end(known, camera)
+    return timeline(
+        camera,
+        cut_out(rows.spans(connection, camera, low_us, high_us), gone),
+        [*rows.gaps(connection, camera, low_us, high_us), *tail],
+        low_us,
+        high_us,
+        rows.presumed_gaps(connection, camera, low_us, high_us),
+    )
+
+
+def _is_edge_alive(state_dir: Path, known: _Known, now_us: int) -> bool:
+    try:
+        return is_edge_running(state_dir)
+    except PermissionError:
+        return known.alive_us is not None and now_us - known.alive_us < ALIVE_US
 
 
 def _known(connection: sqlite3.Connection, camera: str, now_us: int) -> _Known:

@@ -154,15 +154,36 @@ def recover(
     """
     worker = SegmentRecovery(reader, book, volume, now_us, own_numbers, is_idle=True)
     try:
-        volume.check()
-        for row in reader.read(rows.unfinished_segments):
-            is_mine = worker.is_own(row.camera, row.number) and row.state is SegmentState.OPEN
-            if row.volume == volume.uuid and not is_mine:
-                worker.finish(row)
+        worker.finish_all()
         worker.adopt_newest()
     except VolumeError as error:
         log.error("recovery_cut_short", extra={"volume": volume.uuid, "error": str(error)})
     book.wait()
+    return worker.result
+
+
+def finish_given_up(
+    reader: Index,
+    book: Book,
+    volume: Volume,
+    now_us: int,
+    own_numbers: Mapping[str, int],
+) -> Recovery:
+    """Finish what a volume had in hand when it failed, while its writer is at work again: nobody
+    else writes to a segment that was given up. As :func:`recover`, but for files without a row.
+
+    Args:
+        volume: an object of its own, attached for this (not the writer's).
+
+    Raises:
+        VolumeError: it failed again; the rest waits.
+        IndexUnavailable: the index does not answer.
+    """
+    worker = SegmentRecovery(reader, book, volume, now_us, own_numbers)
+    try:
+        worker.finish_all()
+    finally:
+        book.wait()
     return worker.result
 
 
@@ -197,6 +218,15 @@ class SegmentRecovery:
     def is_buried(self, camera: str, number: int) -> bool:
         """Whether a segment has its tombstone: a file of it is no footage any more."""
         return self._reader.read(lambda connection: self._stones.covers(connection, camera, number))
+
+    def finish_all(self) -> None:
+        """Every unfinished row of the volume but those that its writer writes. Raises
+        :class:`VolumeError`."""
+        self._volume.check()
+        for row in self._reader.read(rows.unfinished_segments):
+            is_written = self.is_own(row.camera, row.number) and row.state is SegmentState.OPEN
+            if row.volume == self._volume.uuid and not is_written:
+                self.finish(row)
 
     def adopt_newest(self) -> None:
         """Adopt files without a row in the newest hours, going back while there are any."""
@@ -243,6 +273,7 @@ class SegmentRecovery:
             return  # it is about to go (retention.sweep)
         path = self._path_of(row)
         if not os.path.lexists(self._volume.path / path):
+            self._volume.check()  # else it is the disk that is not there
             self._drop(row, "its file is not there")
             return
         self._finish_file(path, row)

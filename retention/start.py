@@ -100,6 +100,24 @@ class Opened:
             log.warning("volume_not_compared", extra={"error": error.sentence()})
             return None
 
+    def finish_given_up(self, slot: Slot) -> bool:
+        """Finish what a volume had in hand when it failed, as soon as it is back; False where it
+        failed again. Blocks.
+
+        Raises:
+            IndexUnavailable: the index does not answer.
+        """
+        if slot.host is None or not slot.is_attached:
+            return False
+        self.index.submit(lambda _connection: None).result()  # the rows given up are committed
+        book = LedgerBook(self.index, self.ledger)
+        try:
+            slot.host.finish_given_up(self.index.path, book, self.clock.utc_us(), self.next_numbers)
+        except VolumeError as error:
+            log.warning("given_up_not_finished", extra={"error": error.sentence()})
+            return False
+        return True
+
     def is_final(self, segment: Segment) -> bool:
         """Whether a file that a failing disk gave up is sealed as its row says. A disk that does
         not answer is not asked. Blocks, some seconds at most."""
@@ -112,9 +130,10 @@ class Opened:
                 found = slot.host.look_at(segment.path)
             except VolumeError:
                 return False
-            return found is not None and (found.state, found.digest) == (
+            return found is not None and (found.state, found.digest, found.size_bytes) == (
                 segment.state,
                 segment.digest,
+                segment.size_bytes,
             )
         return False
 

@@ -101,6 +101,23 @@ def union(stretches: Iterable[Stretch], bridge_us: int = GAP_MIN_US) -> list[Spa
     return spans
 
 
+def cut_out(spans: Iterable[Span], gone: Iterable[Stretch]) -> list[Span]:
+    """What is left of spans where some stretches are taken away."""
+    holes = union(gone, bridge_us=0)
+    left: list[Span] = []
+    for span in spans:
+        at_us = span.start_us
+        for hole in holes:
+            if hole.end_us <= at_us or hole.start_us >= span.end_us:
+                continue
+            if hole.start_us > at_us:
+                left.append(Span(start_us=at_us, end_us=hole.start_us))
+            at_us = hole.end_us
+        if at_us < span.end_us:
+            left.append(Span(start_us=at_us, end_us=span.end_us))
+    return left
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Absent:
     camera: str

@@ -270,6 +270,8 @@ class _Child:
             case GiveJournal(lines=lines):
                 self._host.give_journal(lines)
                 return Done()
+            case Recover(index_path=path, now_us=now_us, own_numbers=own, is_beside_writer=True):
+                return self._host.finish_given_up(Path(path), book, now_us, own or {})
             case Recover(index_path=path, now_us=now_us, own_numbers=own):
                 return self._host.recover(Path(path), book, now_us, own)
             case Reconcile(index_path=path, now_us=now_us, own_numbers=own):

@@ -19,7 +19,7 @@ from retention.index.read import Index
 from retention.model import EndReason, Fragment, Segment, SegmentHeader
 from retention.mp4.boxes import SegmentCorrupt
 from retention.reconcile import attached_again, reconcile
-from retention.recover import Book, recover
+from retention.recover import Book, finish_given_up, recover
 from retention.replica_files import has_durably
 from retention.segment_files import facts_at
 from retention.stamp import is_blank, read_stamp
@@ -84,6 +84,12 @@ class VolumeHost(Protocol):
     def recover(
         self, index_path: Path, book: Book, now_us: int, own_numbers: Mapping[str, int] | None
     ) -> Recovery: ...
+    def finish_given_up(
+        self, index_path: Path, book: Book, now_us: int, own_numbers: Mapping[str, int]
+    ) -> Recovery:
+        """Finish what the volume had in hand when it failed, while its writer goes on."""
+        ...
+
     def reconcile(
         self,
         index_path: Path,
@@ -202,6 +208,16 @@ class LocalVolume:
     ) -> Recovery:
         with Index.open_read(index_path) as reader:
             return recover(reader, book, self.volume, now_us, own_numbers)
+
+    def finish_given_up(
+        self, index_path: Path, book: Book, now_us: int, own_numbers: Mapping[str, int]
+    ) -> Recovery:
+        volume = attached_again(self.volume)
+        try:
+            with Index.open_read(index_path) as reader:
+                return finish_given_up(reader, book, volume, now_us, own_numbers)
+        finally:
+            volume.close()
 
     def reconcile(
         self,

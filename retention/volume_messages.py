@@ -52,6 +52,7 @@ class Recover:
     index_path: str
     now_us: int
     own_numbers: dict[str, int] | None
+    is_beside_writer: bool = False  # only what was given up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

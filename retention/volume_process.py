@@ -215,6 +215,17 @@ class VolumeProcess(WriterOperations):
         request = Recover(index_path=str(index_path), now_us=now_us, own_numbers=own)
         return self._ask(request, Recovery, book)
 
+    def finish_given_up(
+        self, index_path: Path, book: Book, now_us: int, own_numbers: Mapping[str, int]
+    ) -> Recovery:
+        request = Recover(
+            index_path=str(index_path),
+            now_us=now_us,
+            own_numbers=dict(own_numbers),
+            is_beside_writer=True,
+        )
+        return self._ask(request, Recovery, book, silence_s=SILENCE_S)
+
     def reconcile(
         self,
         index_path: Path,

@@ -26,10 +26,12 @@ from edge.metrics import EdgeMetrics, Snapshot
 from edge.recorder import CameraRecorder
 from edge.tap import CameraTap
 from retention import volume as volume_module
+from retention.checkpoints import Checkpoints
 from retention.model import ClockState, MediaFormat, ReceivedUnit, Track
 from retention.read import Store
 from retention.reindex import reindex
 from retention.segmenter import NewRun, Segmenter
+from retention.verify import verify_camera
 from retention.writer_ports import Deleted, VolumeChanged, WriterEvent
 from tests.retention.storing import Quiet, S, Site
 from tests.retention.writing import FORMAT, T0
@@ -153,6 +155,16 @@ class Stack:
             time.sleep(0.002)
             self.pump()
 
+    def assert_given_up_is_finished(self) -> None:
+        """What the disk had in hand when it failed is whole, and chained, without a restart."""
+        opened = self.opened
+        for slot in opened.volumes.slots:
+            assert opened.finish_given_up(slot)
+        Checkpoints(opened.index, opened.ledger, lambda _segment: True).make(self.site.clock.now_us)
+        found = verify_camera(self.site.index_path, self.site.volumes, CAMERA, is_live=True)
+        assert [one for one in found.differences if not one.thing.startswith("journal on")] == []
+        assert found.unchained == ()
+
     def stop(self) -> None:
         self.opened.ledger.service_stopped("boot-1", self.site.clock.utc_us())
         self.opened.ledger.flushed().result()
@@ -170,6 +182,7 @@ def run(folder: Path, faults: FaultyOs) -> None:
     assert uuid is not None
     faults.thread = f"writer-{uuid[:8]}"
     stack.record()
+    stack.assert_given_up_is_finished()
     stack.stop()
     faults.first = 0
     with stack.site.running([CAMERA]):  # whatever a failing disk left undone is done now

@@ -62,7 +62,7 @@ def exported(
     )
     signer = key or signing_key(site.index_path.parent)
     now_us = T0 + int(max(100, to_s) * S)
-    plan = plan_export(site.index_path, site.volumes, order, key_id(signer.public_key()), now_us)
+    plan = plan_export(site.index_path, order, key_id(signer.public_key()), now_us)
     return write_export(plan, site.volumes, folder, signer, now_us=now_us, record=RECORD)
 
 
@@ -299,7 +299,7 @@ def test_what_policy_deletes_meanwhile_asks_for_a_new_plan(site: Site, tmp_path:
         tool="test",
     )
     key = signing_key(site.index_path.parent)
-    plan = plan_export(site.index_path, site.volumes, order, key_id(key.public_key()), T0 + 90 * S)
+    plan = plan_export(site.index_path, order, key_id(key.public_key()), T0 + 90 * S)
     last = plan.choices[-1].segment
     for root in site.volumes:
         (root / last.path).unlink(missing_ok=True)

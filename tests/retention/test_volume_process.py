@@ -22,7 +22,7 @@ from retention.clock import SystemClock
 from retention.index import rows
 from retention.index.write import drop_segment, put_segment
 from retention.layout import segment_path
-from retention.model import EndReason, GapCause
+from retention.model import EndReason, FragmentEntry, GapCause, Segment, SegmentState
 from retention.mp4.scan import scan
 from retention.read import Store
 from retention.reindex import reindex
@@ -251,6 +251,46 @@ def give_up(site: Site, number: int, fragments: int) -> None:
     )
     connection.commit()
     connection.close()
+
+
+def test_what_was_given_up_is_finished_beside_the_writer(tmp_path: Path) -> None:
+    """A disk that is well again: its process goes on, and so does what it is writing."""
+    site = Site.make(tmp_path)
+    opened = site.open(host=lambda place: VolumeProcess(place, site.clock))
+    recorder = Recorder(opened, site.clock)
+    try:
+        opened.ledger.run_started(run_of("gate"))
+        recorder.record(1, 0, 5)
+        recorder.record(2, 5, 3, is_sealed=False)
+
+        def row(number: int) -> Segment | None:
+            return opened.index.submit(lambda one: rows.segment(one, "gate", number)).result()
+
+        wait_until(lambda: row(1) is not None and len(_entries(row(2))) == 3)
+        sealed = row(1)
+        assert sealed is not None
+        given_up = replace(
+            as_open(sealed, 3), state=SegmentState.SEALED, end_reason=EndReason.IO_ERROR
+        )
+        last = sealed.fragments[-1]
+        os.truncate(site.volumes[0] / sealed.path, last.offset + last.size_bytes)
+        opened.index.submit(lambda one: put_segment(one, given_up)).result()
+        [slot] = opened.volumes.slots
+        assert opened.finish_given_up(slot)
+        found = row(1)
+        assert found is not None
+        assert (len(found.fragments), len(found.digest)) == (3, 32)
+        assert opened.is_final(found)
+        recorder.writer().append("gate", 2, storing.fragment(8))
+        recorder.writer().seal("gate", 2, EndReason.ROTATED)
+        wait_until(lambda: len(_entries(row(2))) == 4)
+    finally:
+        recorder.stop("boot-1", is_clean=True)
+    assert reindex(site.index_path, site.volumes, dry_run=True).differences == []
+
+
+def _entries(segment: Segment | None) -> tuple[FragmentEntry, ...]:
+    return () if segment is None else segment.fragments
 
 
 def test_a_process_that_does_not_answer_holds_nobody(tmp_path: Path) -> None:
