@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,13 @@ def load(path: Path) -> Settings:
     return parse(_read(path), file=str(path))
 
 
-def parse(text: str, *, file: str) -> Settings:
+def parse(
+    text: str, *, file: str, is_to_come: Callable[[Path], bool] = lambda path: False
+) -> Settings:
     """The settings in ``text``; ``file`` names it in messages. Looks at the paths that it names.
+
+    Args:
+        is_to_come: whether a password file is written once the settings are known to be good.
 
     Raises:
         ConfigError: with every fault that was found.
@@ -72,7 +77,7 @@ def parse(text: str, *, file: str) -> Settings:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
         found += [_field_fault(detail) for detail in error.errors(include_url=False)]
-    found += [*rules.faults(raw), *_volume_faults(raw), *_password_faults(raw)]
+    found += [*rules.faults(raw), *_volume_faults(raw), *_password_faults(raw, is_to_come)]
     if settings is None or found:
         raise ConfigError(_problems(found, raw, text, file))
     return settings
@@ -239,13 +244,13 @@ def _volume_faults(raw: Raw) -> Iterator[Fault]:
             )
 
 
-def _password_faults(raw: Raw) -> Iterator[Fault]:
+def _password_faults(raw: Raw, is_to_come: Callable[[Path], bool]) -> Iterator[Fault]:
     for name in ("camera", "platform"):
         for index, item in enumerate(rules.tables(raw, name)):
             path = item.get("password_file")
             if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
                 continue
-            fault = file_fault(Path(path))
+            fault = None if is_to_come(Path(path)) else file_fault(Path(path))
             if fault is not None:
                 yield Fault(
                     key=(name, index, "password_file"),

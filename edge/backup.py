@@ -9,16 +9,16 @@ the same backup say, and nowhere else.
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from config.errors import XueliangError
 from config.instants import format_instant, zone_named
-from config.load import ConfigError, load, parse
+from config.load import load, parse
 from config.schema import Settings
 from edge.auditing import on_record
 from edge.sealed_box import WrongPassphrase, is_sealed, seal, unseal
@@ -28,6 +28,7 @@ from retention.audit_chain import Action
 from retention.clock import SystemClock
 from retention.keys import KEY_NAME, signing_key
 from retention.read import is_edge_running
+from retention.whole_file import make_folder, replace_file
 
 FORMAT = "xueliang backup 1"
 FILE_BYTES_MAX = 64 * 2**20
@@ -53,7 +54,7 @@ class _Place:
 
 
 def backup(config: Path, target: Path, passphrase: str) -> list[str]:
-    """Write a backup (mode 0600); the names of what is in it. On record.
+    """Write a backup (mode 0600), whole or not at all; the names of what is in it. On record.
 
     Raises:
         ConfigError, BackupRefused, AuditUnavailable.
@@ -75,18 +76,17 @@ def backup(config: Path, target: Path, passphrase: str) -> list[str]:
     data = json.dumps(document, ensure_ascii=False, indent=1).encode()
     with on_record(settings, Action.BACKUP, str(target), sealed=bool(passphrase)):
         try:
-            file = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(file, "wb") as out:
-                out.write(seal(data, passphrase) if passphrase else data)
-                out.flush()
-                os.fsync(out.fileno())
+            if target.exists():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            replace_file(target, seal(data, passphrase) if passphrase else data, mode=0o600)
         except OSError as error:
             raise BackupRefused(f"{target} cannot be written: {error.strerror}") from error
     return sorted(found)
 
 
 def restore(source: Path, config: Path, passphrase: str, *, may_replace: bool) -> list[str]:
-    """Put a backup back; the names of what was written. On record.
+    """Put a backup back; the names of what was written. On record. The settings come last, so that
+    the services of a box whose power went meanwhile find none, and the same command goes on.
 
     Raises:
         BackupRefused: unreadable, sealed otherwise, in the way of what stands, or edge runs.
@@ -94,20 +94,20 @@ def restore(source: Path, config: Path, passphrase: str, *, may_replace: bool) -
     """
     files = _read(source, passphrase)
     text = files.get("settings", b"").decode("utf-8", "replace")
-    settings = _settings_of(text, config)
+    settings = parse(text, file=str(config), is_to_come=lambda path: True)
     state_dir = settings.storage.state_dir
     if is_edge_running(state_dir):
         raise BackupRefused("edge runs", hint="systemctl stop xueliang.target")
     users = services()
     places = [one for one in _places(settings, config, files) if one.name in files]
-    standing = [one.path for one in places if one.path.exists()]
+    standing = [one.path for one in places if _is_other(one.path, files[one.name])]
     if standing and not may_replace:
         raise BackupRefused(
             f"{standing[0]} stands already", hint="to write over what stands: --replace"
         )
     try:
-        for place in places:
-            place.path.parent.mkdir(parents=True, exist_ok=True)
+        for place in reversed(places):
+            make_folder(place.path.parent)
             write_owned(place.path, files[place.name], place.mode, place.owner, users)
     except OSError as error:
         raise BackupRefused(
@@ -116,6 +116,16 @@ def restore(source: Path, config: Path, passphrase: str, *, may_replace: bool) -
     with on_record(load(config), Action.RESTORE, str(source)) as deed:
         deed.told["files"] = len(places)
     return [one.name for one in places]
+
+
+def _is_other(path: Path, content: bytes) -> bool:
+    """Whether something else stands there; what cannot be read does."""
+    try:
+        return path.read_bytes() != content
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _read(source: Path, passphrase: str) -> dict[str, bytes]:
@@ -141,21 +151,11 @@ def _read(source: Path, passphrase: str) -> dict[str, bytes]:
         raise BackupRefused(f"{source} is no backup of a box") from error
 
 
-def _settings_of(text: str, config: Path) -> Settings:
-    """The settings in a backup; their password files stand in the same one, not here."""
-    try:
-        return parse(text, file=str(config))
-    except ConfigError as error:
-        grave = [one for one in error.problems if "password file" not in one.what]
-        if grave:
-            raise ConfigError(grave) from None
-    return Settings.model_validate(tomllib.loads(text))
-
-
 def _places(
     settings: Settings, config: Path, files: dict[str, bytes] | None = None
 ) -> list[_Place]:
-    """Every file that belongs into a backup; ``files``: what the console's folder held."""
+    """Every file that belongs into a backup, the settings first; ``files``: what the console's
+    folder held."""
     state_dir = settings.storage.state_dir
     found = [
         _Place(name="settings", path=config, owner=CONSOLE, mode=SETTINGS_MODE),

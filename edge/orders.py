@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from edge.camera.onvif_service import OnvifService
 from edge.cameras import CameraInService
 from retention.clock import Clock
 from retention.model import US_PER_S
+from retention.whole_file import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -149,9 +149,13 @@ class Orders:
             told = await self._order(camera, "presets", {})
             if home.preset not in {one["number"] for one in told["presets"]}:
                 raise OrderRefused(f"the camera has no preset {home.preset}")
+        try:
+            await asyncio.to_thread(_keep, self._path, {**self._homes, camera: home})
+        except OSError as error:
+            log.error("homes_not_kept", extra={"error": str(error)})
+            raise OrderRefused(f"the home position cannot be kept: {error.strerror}") from error
         self._homes[camera] = home
         self._moved_us[camera] = self._clock.monotonic_us()
-        await asyncio.to_thread(_keep, self._path, dict(self._homes))
         return {}
 
 
@@ -181,6 +185,5 @@ def _loaded(path: Path) -> dict[str, Home]:
 
 
 def _keep(path: Path, homes: Mapping[str, Home]) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps({camera: asdict(home) for camera, home in homes.items()}))
-    os.replace(fresh, path)
+    document = {camera: asdict(home) for camera, home in homes.items()}
+    replace_file(path, json.dumps(document).encode())

@@ -6,7 +6,6 @@ Shell. The console, on another network and another user, asks on the control soc
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ from config.secrets import PASSWORD_BYTES_MAX, Secret
 from edge import control
 from edge.camera.onvif_service import OnvifService
 from edge.care.discover import discover, reserved_interfaces, try_camera
+from retention.whole_file import make_folder, replace_file
 
 FOLDER = "secrets"
 _ID = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
@@ -117,14 +117,7 @@ def _password(arguments: dict[str, Any]) -> Secret:
 
 
 def _keep(folder: Path, camera: str, secret: Secret) -> Path:
-    folder.mkdir(mode=0o700, exist_ok=True)
-    path, beside = folder / camera, folder / f".{camera}.new"
-    beside.unlink(missing_ok=True)
-    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(file, secret.reveal().encode())
-        os.fsync(file)
-    finally:
-        os.close(file)
-    beside.replace(path)
+    make_folder(folder, 0o700)
+    path = folder / camera
+    replace_file(path, secret.reveal().encode(), mode=0o600)
     return path

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from config.errors import XueliangError
 from retention.ownership import hand_over
+from retention.whole_file import replace_file
 
 KEY_NAME = "signing-key.pem"
 KEY_BYTES_MAX = 4096
@@ -69,24 +70,9 @@ def _damaged(path: Path) -> KeyUnusable:
 
 
 def _make(path: Path) -> None:
-    """Whole or not at all: written beside, synced, renamed."""
     content = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    beside = path.with_suffix(".new")
-    beside.unlink(missing_ok=True)
-    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        hand_over(file, path.parent)
-        os.write(file, content)
-        os.fsync(file)
-    finally:
-        os.close(file)
-    os.rename(beside, path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    replace_file(path, content, mode=0o600, give=lambda file: hand_over(file, path.parent))

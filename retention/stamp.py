@@ -24,6 +24,11 @@ def is_blank(path: Path) -> bool:
     return set(os.listdir(path)) <= {layout.LOST_FOUND, layout.STAMP + ".new"}
 
 
+def is_bare(path: Path) -> bool:
+    """Whether a directory holds a stamp at most. Raises :class:`OSError`."""
+    return set(os.listdir(path)) <= {layout.LOST_FOUND, layout.STAMP, layout.STAMP + ".new"}
+
+
 def write_stamp(path: Path, uuid: str, now_us: int) -> None:
     """Put a stamp on a directory, whole or not at all. Raises :class:`OSError`."""
     document = {"format": STAMP_FORMAT, "uuid": uuid, "created_us": now_us}

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from retention.whole_file import make_folder, replace_file
+
 
 class Waiting:
     """Documents as files ``<number>.json`` of a folder that is nobody else's.
@@ -27,15 +29,11 @@ class Waiting:
 
     def add(self, document: Mapping[str, Any]) -> int:
         """Keep one more; how many old ones had to go for it."""
-        self._folder.mkdir(mode=0o750, exist_ok=True)
+        make_folder(self._folder, 0o750)
         names = self._names()
         number = int(names[-1][: -len(".json")]) + 1 if names else 1
-        beside = self._folder / "next.new"
-        with beside.open("wb") as file:
-            file.write(json.dumps(document, sort_keys=True).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(beside, self._folder / f"{number:012}.json")
+        data = json.dumps(document, sort_keys=True).encode()
+        replace_file(self._folder / f"{number:012}.json", data)
         lost = names[: max(0, len(names) + 1 - self._limit)]
         for name in lost:
             (self._folder / name).unlink()

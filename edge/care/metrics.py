@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -29,10 +29,17 @@ class CareSnapshot:
 
 
 class CareMetrics:
-    """Registers itself with ``registry``."""
+    """Registers itself with ``registry``.
+
+    Args:
+        unkept: how often what is known of cameras was not written.
+    """
 
     def __init__(
-        self, registry: CollectorRegistry, snapshot: Callable[[], Iterable[CareSnapshot]]
+        self,
+        registry: CollectorRegistry,
+        snapshot: Callable[[], Iterable[CareSnapshot]],
+        unkept: Callable[[], int],
     ) -> None:
         self.events = Counter(
             "nvr_camera_events_total",
@@ -52,12 +59,15 @@ class CareMetrics:
             ("camera", "what", "result"),
             registry=registry,
         )
-        registry.register(_CareCollector(snapshot))
+        registry.register(_CareCollector(snapshot, unkept))
 
 
 class _CareCollector(Collector):
-    def __init__(self, snapshot: Callable[[], Iterable[CareSnapshot]]) -> None:
+    def __init__(
+        self, snapshot: Callable[[], Iterable[CareSnapshot]], unkept: Callable[[], int]
+    ) -> None:
         self._snapshot = snapshot
+        self._unkept = unkept
 
     def describe(self) -> Iterable[Metric]:
         return ()
@@ -79,6 +89,9 @@ class _CareCollector(Collector):
             "1 while the camera says so of its picture",
             labels=["camera", "kind"],
         )
+        unkept = CounterMetricFamily(
+            "nvr_care_unkept", "Writes of what is known of cameras that failed", self._unkept()
+        )
         try:
             every = list(self._snapshot())
         except Exception:  # a supervision point: the scrape goes on
@@ -93,4 +106,4 @@ class _CareCollector(Collector):
                 watched.add_metric([one.camera], one.is_watched)
                 for kind in Tamper:
                     tamper.add_metric([one.camera, kind.value], kind in one.tampers)
-        return [ok, success, watched, tamper]
+        return [ok, success, watched, tamper, unkept]

@@ -125,7 +125,7 @@ class Care:
         self._known = known
         self._mover = mover
         self._book = MarkerBook()
-        self._metrics = CareMetrics(registry, self._snapshots)
+        self._metrics = CareMetrics(registry, self._snapshots, lambda: known.failures)
         onvif.watcher = self
 
     # Jobs ------------------------------------------------------------------------------------

@@ -44,12 +44,13 @@ def reached_at(state_dir: Path, camera: Camera) -> Address | None:
 
 
 class KnownCameras:
-    """``edge``'s own account, kept at each change."""
+    """``edge``'s own account, kept at each change; ``failures`` counts writes that failed."""
 
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
         self._cameras = load_known(state_dir)
         self._turn = asyncio.Lock()  # one write after the other
+        self.failures = 0
 
     def of(self, camera: str) -> Known:
         """Empty for a camera that was never looked at."""
@@ -62,4 +63,5 @@ class KnownCameras:
             try:
                 await asyncio.to_thread(keep_known, self._state_dir, dict(self._cameras))
             except OSError as error:
+                self.failures += 1
                 log.error("care_state_not_kept", extra={"error": str(error)})

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from config.errors import XueliangError
@@ -29,6 +29,8 @@ ORGANIZATION = "Xueliang Edge"
 #: Browsers refuse own certificates of more than 825 days.
 DAYS = 820
 RENEW_DAYS = 30
+
+_Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class CertificateUnusable(XueliangError):
@@ -112,7 +114,8 @@ def _name_of(host: str) -> x509.GeneralName | None:
 
 
 def _make(key_path: Path, certificate_path: Path, host: str, now: datetime) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
+    """The key stays where there is one: a power cut between two files leaves none that differ."""
+    key = _key(key_path)
     machine = socket.gethostname()
     names = [x509.DNSName("localhost"), _name_of("127.0.0.1"), _name_of("::1")]
     names += [_name_of(machine), _name_of(host)]
@@ -139,12 +142,17 @@ def _make(key_path: Path, certificate_path: Path, host: str, now: datetime) -> N
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), False)
         .sign(key, hashes.SHA256())
     )
-    write_private(
-        key_path,
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-    )
     write_private(certificate_path, certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _key(path: Path) -> _Key:
+    try:
+        found = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except FileNotFoundError:
+        made = ec.generate_private_key(ec.SECP256R1())
+        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        write_private(path, made.private_bytes(encoding, form, serialization.NoEncryption()))
+        return made
+    if not isinstance(found, _Key):
+        raise TypeError("no key that signs with SHA-256")
+    return found

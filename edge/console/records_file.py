@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from config.errors import Retry, XueliangError
+from retention.whole_file import replace_file
 
 T = TypeVar("T")
 
@@ -171,19 +172,9 @@ def write_private(path: Path, content: bytes) -> None:
 def write_whole(path: Path, content: bytes, mode: int, like: os.stat_result) -> None:
     """Durable under its name or not at all, of the owner that ``like`` tells, as far as this user
     may give it away. Raises OSError."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(file, "wb") as out:
+
+    def give(file: int) -> None:
         with contextlib.suppress(PermissionError):  # it is this user's own from now on
             os.fchown(file, like.st_uid, like.st_gid)
-        os.fchmod(file, mode)
-        out.write(content)
-        out.flush()
-        os.fsync(file)
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+
+    replace_file(path, content, mode=mode, give=give)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import XueliangError
-from config.load import load, parse
+from config.load import parse
 from edge.setup.disks import Disk, own, take
 from edge.setup.site import (
     CONSOLE,
@@ -25,6 +25,7 @@ from edge.setup.site import (
 )
 from edge.user_command import first_account
 from retention.clock import Clock
+from retention.whole_file import make_folder, replace_file
 
 SETTINGS_MODE = 0o640
 SECRET_MODE = 0o600
@@ -82,35 +83,38 @@ def set_up(
 ) -> SetUp:
     """Settings, passwords, stamps, owners and the first account.
 
+    The settings come last: a box whose power went meanwhile is not set up, its services do not
+    start, and the same command goes on where it was.
+
     Args:
         format_disks: called once the settings are known to be good.
 
     Raises:
-        SetupRefused, SiteFileRefused, DiskRefused, ConfigError: nothing was replaced by then.
+        SiteFileRefused, ConfigError, SetupRefused: nothing was replaced by then, but for
+            SetupRefused from a disk that is full or not to be written.
+        DiskRefused, AccountRefused, ConsoleFileUnusable, AuditUnavailable: the settings are not
+            written.
     """
     refuse_if_set_up(config, may_replace=may_replace)
     plan = setup_plan(site, config.parent / "secrets")
+    to_come = {one.path for one in plan.passwords}
+    settings = parse(plan.settings_text, file=str(config), is_to_come=to_come.__contains__)
     users = services()
-    config.parent.mkdir(parents=True, exist_ok=True)
-    _folder(config.parent / "secrets", 0o751, None, users)
-    old = {one.path: one.path.read_bytes() for one in plan.passwords if one.path.exists()}
-    try:
-        for password in plan.passwords:
-            text = password.text.encode()
-            write_owned(password.path, text, SECRET_MODE, password.owner, users)
-        parse(plan.settings_text, file=str(config))  # judged as a settings file is
-    except XueliangError:
-        for one in plan.passwords:
-            if one.path in old:
-                one.path.write_bytes(old[one.path])
-            else:
-                one.path.unlink(missing_ok=True)
-        raise
     format_disks()
-    disks = _take_disks(plan, users, clock, may_adopt=may_adopt)
-    write_owned(config, plan.settings_text.encode(), SETTINGS_MODE, CONSOLE, users)
-    _state_folders(plan.state_dir, users)
-    password_text = first_account(load(config), first_user)
+    try:
+        disks = _take_disks(plan, users, clock, may_adopt=may_adopt)
+        _state_folders(plan.state_dir, users)
+        make_folder(config.parent)
+        _folder(config.parent / "secrets", 0o751, None, users)
+        for one in plan.passwords:
+            write_owned(one.path, one.text.encode(), SECRET_MODE, one.owner, users)
+        password_text = first_account(settings, first_user)
+        write_owned(config, plan.settings_text.encode(), SETTINGS_MODE, CONSOLE, users)
+    except OSError as error:
+        raise SetupRefused(
+            f"{error.filename or config}: {error.strerror}",
+            hint="is the disk full, or are you not root? then run this again",
+        ) from error
     return SetUp(
         config=config,
         disks=disks,
@@ -164,9 +168,9 @@ def _state_folders(state_dir: Path, users: dict[str, tuple[int, int]]) -> None:
 
 
 def _folder(path: Path, mode: int, owner: str | None, users: dict[str, tuple[int, int]]) -> None:
-    path.mkdir(parents=True, exist_ok=True)
+    make_folder(path)
     if users:
-        _give(path, owner, users)
+        os.chown(path, *_owner(owner, users))
         path.chmod(mode)
 
 
@@ -176,22 +180,12 @@ def write_owned(
     """Whole or not at all, with its mode and owner before it has a name; ``owner`` None is root,
     with the services' group. The settings are the console's, which may replace them for a person
     (``edge.console.settings_file``). Raises :class:`OSError`."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(file, "wb") as out:
-        out.write(content)
-        out.flush()
-        if users:
-            _give(beside, owner, users)
-        os.fchmod(out.fileno(), mode)
-        os.fsync(out.fileno())
-    beside.replace(path)
+    owned = _owner(owner, users)
+    replace_file(path, content, mode=mode, give=lambda file: os.fchown(file, *owned))
 
 
-def _give(path: Path, owner: str | None, users: dict[str, tuple[int, int]]) -> None:
-    """To a service, or to root with the services' group."""
-    if owner is None:
-        os.chown(path, 0, next(iter(users.values()))[1])
-    elif owner in users:
-        os.chown(path, *users[owner])
+def _owner(owner: str | None, users: dict[str, tuple[int, int]]) -> tuple[int, int]:
+    """A service, or root with the services' group; who it is already where there are none."""
+    if owner is None and users:
+        return 0, next(iter(users.values()))[1]
+    return users.get(owner or "", (-1, -1))

@@ -77,6 +77,11 @@ def run_setup(
             f"首个账户 first account: {done.first_user}",
             f"初始密码(只显示这一次) first password, shown once: {done.first_password}",
         ]
+    else:
+        lines += [
+            "账户已有 there are accounts already; 新密码 a new password:",
+            f"  xueliang user passwd NAME -c {done.config}",
+        ]
     lines += [
         "",
         "下一步 next:",

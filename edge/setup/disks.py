@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.errors import XueliangError
-from retention.stamp import is_blank, read_stamp
+from retention.stamp import is_bare, is_blank, read_stamp
 from retention.volume import Volume
 from retention.volume_errors import VolumeError
+from retention.whole_file import make_folder, replace_file
 
 FSTAB = Path("/etc/fstab")
 #: A disk that does not come holds up no boot; edge takes it in when it does.
@@ -60,25 +61,32 @@ def format_disk(device: Path, mount: Path, *, may_erase: bool, fstab: Path = FST
         kinds = [one for one in probe.stdout.splitlines() if "TYPE=" in one]
         raise DiskRefused(
             f"{device} carries something already ({', '.join(kinds) or 'unreadable'})",
-            hint="all of it would be lost; if that is meant: --erase",
+            hint="all of it would be lost; if that is meant, or a set-up was cut off: --erase",
         )
     made = str(uuid.uuid4())
     command = ["mkfs.ext4", "-q", "-F", "-m", "0", "-U", made, "-T", "largefile", str(device)]
     _run(command, f"{device} could not be formatted")
     mount.mkdir(parents=True, exist_ok=True)
-    with fstab.open("a") as file:
-        file.write(f"UUID={made} {mount} ext4 {MOUNT_OPTIONS} 0 2\n")
+    add_line(fstab, f"UUID={made} {mount} ext4 {MOUNT_OPTIONS} 0 2\n")
     _run(["mount", "-o", "noatime", str(device), str(mount)], f"{mount} could not be mounted")
     return made
 
 
+def add_line(fstab: Path, line: str) -> None:
+    """Half a line, or half a file, would keep the machine from starting."""
+    old = fstab.read_bytes() if fstab.exists() else b""
+    end = b"" if old.endswith(b"\n") or not old else b"\n"
+    replace_file(fstab.resolve(), old + end + line.encode(), mode=0o644)
+
+
 def take(path: Path, now_us: int, *, may_adopt: bool) -> Disk:
-    """Stamp a blank folder; a stamped one is another box's, and taken over if that is said.
+    """Stamp a blank folder; one with more than a stamp is another box's, and taken over if that is
+    said. A stamp alone is what a set-up that was cut off left behind.
 
     Raises:
         DiskRefused: neither, or not to be used.
     """
-    path.mkdir(parents=True, exist_ok=True)
+    make_folder(path)
     try:
         if is_blank(path):
             made = str(uuid.uuid4())
@@ -90,6 +98,8 @@ def take(path: Path, now_us: int, *, may_adopt: bool) -> Disk:
             f"{path} holds something that is no footage of ours: {error}",
             hint="name an empty folder or disk; nothing here was touched",
         ) from error
+    if is_bare(path):
+        return Disk(path=path, uuid=found, is_new=True)
     if not may_adopt:
         raise DiskRefused(
             f"{path} holds the footage of a box (volume {found})",

@@ -62,10 +62,13 @@ def test_what_was_lost_comes_back(box: Path, passphrase: Path, is_sealed: bool) 
     for path in before:
         mode = stat.S_IMODE(Path(path).stat().st_mode)
         assert mode == (0o640 if path == str(config) else 0o600), path
+    assert xueliang("restore", file, *seal, "-c", config).exit_code == 0  # it stands there already
+    (box / "etc/secrets/gate-exit").write_text("Another-1")
     again = xueliang("restore", file, *seal, "-c", config)
     assert again.exit_code == 1
     assert "--replace" in again.output
     assert xueliang("restore", file, *seal, "--replace", "-c", config).exit_code == 0
+    assert contents(box) == before
 
 
 def test_a_sealed_backup_wants_its_passphrase(box: Path, passphrase: Path) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from config.load import load
 from edge.cli import main
+from edge.setup.disks import add_line
 from edge.setup.site import SiteFileRefused, setup_plan
 from edge.setup.toml_text import toml_text
 from retention.stamp import read_stamp
@@ -95,6 +96,7 @@ def test_disks_of_another_box_are_adopted_only_when_that_is_said(tmp_path: Path)
     stamps = [read_stamp(tmp_path / name)[0] for name in ("a", "b")]
     (tmp_path / "etc/xueliang.toml").unlink()
     (tmp_path / "state").rename(tmp_path / "lost")
+    (tmp_path / "b/gate-exit/2026/11/25/08").mkdir(parents=True)  # it has recorded
     refused = run(tmp_path)
     assert refused.exit_code == 1
     assert "--adopt" in refused.output
@@ -102,7 +104,33 @@ def test_disks_of_another_box_are_adopted_only_when_that_is_said(tmp_path: Path)
     adopted = run(tmp_path, "--adopt")
     assert adopted.exit_code == 0, adopted.output
     told = json.loads(adopted.stdout)
-    assert [(one["uuid"], one["new"]) for one in told["volumes"]] == [(u, False) for u in stamps]
+    uuids = [one["uuid"] for one in told["volumes"]]
+    assert uuids == stamps
+    assert [one["new"] for one in told["volumes"]] == [True, False]
+
+
+def test_a_set_up_that_was_cut_off_goes_on(tmp_path: Path) -> None:
+    """The settings come last; stamps, passwords and an account may stand by then."""
+    first = json.loads(run(tmp_path).stdout)
+    (tmp_path / "etc/xueliang.toml").unlink()
+    again = run(tmp_path)
+    assert again.exit_code == 0, again.output
+    told = json.loads(again.stdout)
+    assert told["volumes"] == first["volumes"]
+    assert (told["first_password"], told["adopted_segments"]) == (None, None)
+    assert load(Path(told["config"]))
+
+
+def test_a_line_of_fstab_is_added_whole(tmp_path: Path) -> None:
+    fstab, link = tmp_path / "fstab", tmp_path / "link"
+    link.symlink_to(fstab)
+    add_line(link, "one\n")
+    assert fstab.read_text() == "one\n"
+    fstab.write_text("no end")
+    fstab.chmod(0o644)
+    add_line(link, "two\n")
+    assert fstab.read_text() == "no end\ntwo\n"
+    assert link.is_symlink()
 
 
 def test_what_is_no_footage_is_not_touched(tmp_path: Path) -> None:
@@ -119,7 +147,7 @@ def test_settings_that_would_be_refused_leave_nothing(tmp_path: Path) -> None:
     refused = run(tmp_path)
     assert refused.exit_code == 2
     assert "gb_idd" in refused.output
-    assert list((tmp_path / "etc/secrets").iterdir()) == []
+    assert not (tmp_path / "etc").exists()
     assert not (tmp_path / "a").exists()
 
 

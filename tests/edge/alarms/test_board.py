@@ -136,11 +136,11 @@ def test_a_webhook_that_is_away_gets_it_later_in_order(
 
 def test_a_disk_that_takes_nothing_stops_no_alarm(tmp_path: Path) -> None:
     with kit(tmp_path) as one:
-        (tmp_path / "alarms.new").mkdir()  # in the way of the file beside
+        (tmp_path / ".alarms.json.new").mkdir()  # in the way of the file beside
         one.board.tell("diagnose", [COVERED])
         wait_until(lambda: 'nvr_alarm_failures_total{what="write"}' in one.metrics())
         assert len(one.board.documents()) == 1
-        (tmp_path / "alarms.new").rmdir()
+        (tmp_path / ".alarms.json.new").rmdir()
         wait_until(lambda: (tmp_path / STATE_NAME).exists())
         wait_until(lambda: len(one.records()) == 1)
 
