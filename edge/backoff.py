@@ -6,6 +6,10 @@ from collections.abc import Callable
 
 from retention.model import US_PER_S
 
+#: After a password was refused again and again: cameras lock an account after five to seven tries
+#: in half an hour (factory settings of common makers).
+REFUSED_US = 30 * 60 * US_PER_S
+
 
 class Backoff:
     """Doubling delays between a floor and a cap, each drawn from the upper half of its step.
@@ -33,10 +37,15 @@ class Backoff:
         self._step_us = min(self._step_us * 2, self._cap_us)
         return self._draw()
 
-    def longest_us(self) -> int:
-        """A delay near the cap at once: for refusals that trying again soon makes worse."""
+    def refused_us(self, refusals: int) -> int:
+        """How long after the ``refusals``-th refusal in a row of a password, from 1: near the cap,
+        then four times that, then ``REFUSED_US``. Four tries in the first half hour, two in each
+        that follows."""
         self._step_us = self._cap_us
-        return self._draw()
+        if refusals == 1:
+            return self._draw()
+        half_us = (4 * self._cap_us if refusals == 2 else REFUSED_US) // 2
+        return half_us + int(half_us * self._chance())
 
     def reset(self) -> None:
         """Begins again at the floor."""

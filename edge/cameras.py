@@ -120,6 +120,8 @@ class Cameras:
                 await self._pool.stop(known.id)
                 known.recorder.ended(GapCause.CONFIG, "the settings changed")
                 self._connect(known)
+            elif known.recorder.gap_cause is GapCause.CAMERA_AUTH:
+                self._pool.retry_now(known.id)  # somebody is at it: they need not wait
 
     def time_untrusted(self) -> None:
         """The host's time is not trusted any more."""
@@ -231,8 +233,8 @@ class _Connection(CameraEvents):
     def camera_time(self, offset_us: int) -> None:
         self._recorder.camera_time(offset_us)
 
-    def packets_lost(self, packets: int) -> None:
-        self._recorder.packets_lost(packets)
+    def lost(self, packets: int, pictures: int) -> None:
+        self._recorder.lost(packets, pictures)
 
     def ended(self, cause: GapCause, detail: str) -> None:
         if not self._is_connected:

@@ -127,6 +127,11 @@ class EdgeMetrics:
         self.lost_packets = counter(
             "nvr_stream_rtp_lost_packets_total", "RTP packets that never came", *camera
         )
+        self.oversized_frames = counter(
+            "nvr_stream_oversized_frames_total",
+            "Access units thrown away, for no picture is that large",
+            *camera,
+        )
         self.skipped_frames = counter(
             "nvr_stream_skipped_frames_total",
             "Access units before the first key frame of a session, which nothing can decode",
@@ -216,6 +221,7 @@ class EdgeMetrics:
         """Likewise of a camera."""
         self.retention_violations.labels(camera, Reason.OVERWRITTEN.value)
         self.damaged_frames.labels(camera, STREAM)
+        self.oversized_frames.labels(camera, STREAM)
         for cause in (GapCause.DISK_FULL, GapCause.DISK_FAILED, GapCause.DISK_SLOW):
             self.dropped_frames.labels(camera, STREAM, cause.value)
         for result in CONNECT_RESULTS:

@@ -200,8 +200,11 @@ class CameraRecorder:
         utc_us = self._clock.utc_us() + offset_us
         self.camera_clock = CameraClock(utc_us=utc_us, monotonic_us=now_us)
 
-    def packets_lost(self, packets: int) -> None:
+    def lost(self, packets: int, pictures: int) -> None:
         self._metrics.lost_packets.labels(self.camera, STREAM).inc(packets)
+        self._metrics.oversized_frames.labels(self.camera, STREAM).inc(pictures)
+        if pictures:
+            log.warning("pictures_too_large", extra={"camera": self.camera, "count": pictures})
 
     def time_untrusted(self) -> None:
         """The host's time is not trusted any more: what is recorded from now on is another run."""

@@ -24,6 +24,7 @@ MAX_DETAIL_CHARS = 500
 _HEAD = struct.Struct(">IB")
 _UNIT = struct.Struct(">Bqqq")
 _TIME = struct.Struct(">q")
+_COUNTS = struct.Struct(">qq")
 
 _CONNECTED, _FORMAT, _UNIT_KIND, _CAMERA_TIME, _HEARTBEAT, _ENDED, _LOST = range(1, 8)
 _IS_AUDIO, _IS_KEY, _IS_DAMAGED, _HAS_TIME = 1, 2, 4, 8
@@ -66,9 +67,10 @@ class CameraTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """RTP packets that never came, by their sequence numbers, since this was last said."""
+    """Since this was last said."""
 
-    packets: int
+    packets: int  # of RTP that never came, by their sequence numbers
+    pictures: int = 0  # thrown away, for no picture is that large
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +98,8 @@ def encode(message: Message) -> bytes:
             kind, body = _FORMAT, _json(format_to_json(media))
         case CameraTime(offset_us=offset_us):
             kind, body = _CAMERA_TIME, _TIME.pack(offset_us)
-        case Lost(packets=packets):
-            kind, body = _LOST, _TIME.pack(packets)
+        case Lost(packets=packets, pictures=pictures):
+            kind, body = _LOST, _COUNTS.pack(packets, pictures)
         case Heartbeat():
             kind, body = _HEARTBEAT, b""
         case Connected(candidate=candidate):
@@ -165,7 +167,8 @@ def decode(kind: int, body: bytes) -> Message:
         if kind == _CAMERA_TIME:
             return CameraTime(offset_us=_TIME.unpack(body)[0])
         if kind == _LOST:
-            return Lost(packets=_TIME.unpack(body)[0])
+            packets, pictures = _COUNTS.unpack(body)
+            return Lost(packets=packets, pictures=pictures)
         if kind == _HEARTBEAT and not body:
             return Heartbeat()
         if kind == _CONNECTED:

@@ -81,7 +81,6 @@ def test_every_metric_has_the_projects_prefix_and_a_unit() -> None:
 REMOVERS = {
     "retention/volume.py": "footage, and empty folders",
     "retention/audit.py": "old parts of audit logs",
-    "retention/keys.py": "a key that is put in place",
     "retention/platform_time.py": "a note of the platform's time, put in place",
     "retention/stamp.py": "the stamp, put in place",
     "retention/reindex.py": "an index, set aside",

@@ -27,8 +27,9 @@ class CameraEvents(Protocol):
         """The camera's clock minus the host's."""
         ...
 
-    def packets_lost(self, packets: int) -> None:
-        """So many RTP packets never came, since this was last said."""
+    def lost(self, packets: int, pictures: int) -> None:
+        """So many RTP packets never came, and so many pictures were thrown away for their size,
+        since this was last said."""
         ...
 
     def ended(self, cause: GapCause, detail: str) -> None:

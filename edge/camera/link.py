@@ -166,8 +166,8 @@ class Link:
                 self._events.format_changed(media)
             case CameraTime(offset_us=offset_us):
                 self._events.camera_time(offset_us)
-            case Lost(packets=packets):
-                self._events.packets_lost(packets)
+            case Lost(packets=packets, pictures=pictures):
+                self._events.lost(packets, pictures)
             case Connected(candidate=candidate):
                 self.candidate = candidate
                 self._events.connected()

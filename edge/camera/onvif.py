@@ -224,8 +224,9 @@ class OnvifCamera:
                     told = device.GetSystemDateAndTime()
                     shown_us = _utc_us(told)
             except (Refused, CameraError) as error:
-                if isinstance(error, CameraError) and error.cause is not GapCause.CAMERA_AUTH:
-                    raise
+                is_lost = isinstance(error, CameraError) and error.cause is not GapCause.CAMERA_AUTH
+                if is_lost or (is_signed and isinstance(error, CameraError)):
+                    raise  # a password that was refused is not shown once more
                 continue
             if shown_us is None:
                 return told, None

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from config.address import Address
+from edge.backoff import REFUSED_US
 from edge.bucket import Bucket
 from edge.camera import pullpoint
 from edge.camera.errors import CameraError
@@ -165,7 +166,7 @@ class _Watch:
                 if error.cause is GapCause.CAMERA_AUTH and self._was_on:
                     wait_s = RETRY_S  # its clock was set: what is signed seems old to it
                 elif error.cause is GapCause.CAMERA_AUTH:
-                    wait_s = RETRY_MAX_S  # cameras lock an account that knocks
+                    wait_s = REFUSED_US / US_PER_S  # cameras lock an account that knocks
                 self._was_on = False
             except Exception:  # one camera's surprise ends no other camera's
                 log.exception("onvif_events_unexpected", extra={"camera": self._watched.camera})

@@ -19,6 +19,8 @@ HEARTBEAT_US = US_PER_S
 CAMERA_TIME_US = 10 * US_PER_S
 #: Cameras with a GOP of 30 s are sound; one that shows no key frame for this long is not.
 KEY_FRAME_US = 60 * US_PER_S
+#: What sends packets, and not one whole picture for this long, is no stream.
+PICTURE_US = 30 * US_PER_S
 MAX_URL_CHARS = 1000
 
 #: What the system says of a line, as cause and sentence.
@@ -122,9 +124,11 @@ class StreamFormat:
         self._audio = audio
         self._stall_us = stall_us
         self._began_us = began_us
+        self._picture_us = began_us  # when the last whole one came
 
     def picture(self, unit: ReceivedUnit) -> Iterator[Message]:
         """A picture, behind the format that begins with it."""
+        self._picture_us = max(self._picture_us, unit.arrival_monotonic_us)
         changed = self._formats.feed(unit)
         if changed is not None:
             yield Format(media=MediaFormat(video=changed, audio=self._audio))
@@ -140,12 +144,19 @@ class StreamFormat:
         """Whether it is a stream still; ``video_us``: when the last of video came.
 
         Raises:
-            CameraError: no picture within the stall time, or no key frame in ``KEY_FRAME_US``.
+            CameraError: nothing of video within the stall time, no whole picture in
+                ``PICTURE_US``, or no key frame in ``KEY_FRAME_US``.
         """
         if now_us - video_us > self._stall_us:
             raise CameraError(
                 GapCause.CAMERA_OFFLINE,
                 f"the camera sent no picture for {self._stall_us // US_PER_S} s",
+            )
+        if now_us - self._picture_us > PICTURE_US + self._stall_us:
+            raise CameraError(
+                GapCause.STREAM_DAMAGED,
+                f"no whole picture in {PICTURE_US // US_PER_S} s, though packets come",
+                hint="is a picture larger than 12 MiB? lower the camera's resolution or bit rate",
             )
         if self._formats.current is None and now_us - self._began_us > KEY_FRAME_US:
             raise CameraError(

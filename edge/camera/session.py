@@ -33,18 +33,20 @@ class Session:
         self.cause: GapCause | None = None  # of the last end
         self.detail = ""
         self.failures = 0  # ends since the last sound session
+        self._refusals = 0  # of the password, since a picture came
 
     def unit(self, now_us: int) -> None:
         """An access unit came."""
         if self.state is State.CONNECTING:
             self._enter(State.STREAMING, now_us)
+            self._refusals = 0
             self.cause, self.detail = None, ""
 
     def ended(self, cause: GapCause, detail: str, now_us: int) -> int:
         """The session, or the attempt at one, is over; how long to wait, in microseconds.
 
         The first end after a sound session, or after none, that did stream is tried again at once;
-        a refused password near the cap, for cameras lock an account that knocks.
+        a refused password seldom, for cameras lock an account that knocks.
         """
         streamed = self.state is State.STREAMING
         if streamed and now_us - self.since_us >= SOUND_US:
@@ -55,7 +57,8 @@ class Session:
         if streamed and self.failures == 1:
             delay_us = 0
         elif cause is GapCause.CAMERA_AUTH:
-            delay_us = self._backoff.longest_us()
+            self._refusals += 1
+            delay_us = self._backoff.refused_us(self._refusals)
         else:
             delay_us = self._backoff.next_us()
         self._enter(State.WAITING, now_us)

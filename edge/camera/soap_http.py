@@ -1,7 +1,8 @@
 """One HTTP request at a time to a camera that may do anything: bounded in time and bytes. Shell.
 
 No redirects, no proxies, no cookies, nothing from the environment. HTTP digest authentication
-(RFC 7616) is answered once when a camera asks for it; WS-Security is the caller's.
+(RFC 7616) is answered once when a camera asks for it, and not again where that was refused:
+cameras lock an account that knocks. WS-Security is the caller's.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import socket
 import threading
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -86,6 +87,7 @@ class Poster:
     password: str
     timeout_s: float
     deadline: Deadline
+    refused: threading.Event = field(default_factory=threading.Event)  # a proof, by HTTP digest
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """The camera's answer.
@@ -103,11 +105,14 @@ class Poster:
         self, method: str, url: str, body: bytes, headers: Mapping[str, str], bytes_max: int
     ) -> Answer:
         answer, challenge = self._once(method, url, body, headers, bytes_max)
-        if answer.status == 401 and challenge.lower().startswith("digest ") and self.username:
+        is_asked = answer.status == 401 and challenge.lower().startswith("digest ")
+        if is_asked and self.username and not self.refused.is_set():
             authorization = self._digest(method, url, challenge)
             if authorization:
                 again = {**headers, "Authorization": authorization}
                 answer, _ = self._once(method, url, body, again, bytes_max)
+                if answer.status == 401:
+                    self.refused.set()
         return answer
 
     def _once(

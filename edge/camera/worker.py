@@ -68,7 +68,8 @@ def _exactly(parent: socket.socket, count: int) -> bytes:
 
 
 def _serve(request: StreamRequest, parent: socket.socket, clock: Clock, stop: _Stop) -> Ended:
-    """Tries each address in order; the first that plays is the session."""
+    """Tries each address in order; the first that plays is the session. Once a password is refused
+    no other one is tried: cameras lock an account that knocks."""
     error = CameraError(GapCause.CONFIG, "no stream address is known")
     read = _reader(request.reader)
     for candidate in range(len(request.source.urls)):
@@ -82,7 +83,7 @@ def _serve(request: StreamRequest, parent: socket.socket, clock: Clock, stop: _S
                 parent.sendall(b"".join(map(encode, messages)))
         except CameraError as failure:
             error = failure
-        if connected:
+        if connected or error.cause is GapCause.CAMERA_AUTH:
             break
     if stop():
         return Ended(cause=GapCause.SERVICE_STOPPED, detail="asked to stop")

@@ -20,6 +20,7 @@ from config.schema import Settings
 from edge.alarms.board import AlarmBoard
 from edge.alarms.codes import Code
 from edge.alarms.register import Fault
+from edge.backoff import REFUSED_US
 from edge.camera.errors import CameraError
 from edge.camera.event_kinds import Tamper
 from edge.camera.inspection import EncoderSettings, Inspection
@@ -40,7 +41,7 @@ from retention.audit_chain import Action, Outcome
 from retention.clock import Clock
 from retention.index.errors import IndexUnavailable
 from retention.ledger import Ledger
-from retention.model import US_PER_S, Marker, MarkerKind
+from retention.model import US_PER_S, GapCause, Marker, MarkerKind
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,12 @@ class _Cared:
     watched_as: tuple[str, str, int] | None = None  # address, user, which password
     tampers: set[Tamper] = field(default_factory=set)
     ntp_set_us: int | None = None  # monotonic
+
+
+def _is_refused(camera: CameraInService) -> bool:
+    """Whether it refuses the password to who reads the stream: nobody else knocks then, for cameras
+    lock an account that is knocked at."""
+    return camera.recorder.gap_cause is GapCause.CAMERA_AUTH
 
 
 class Care:
@@ -150,7 +157,11 @@ class Care:
                 if camera.settings.set_clock != "no":
                     self._cared[camera.id].due_us = now_us
         due = sorted(
-            (one for one in self._served() if self._cared[one.id].due_us <= now_us),
+            (
+                one
+                for one in self._served()
+                if self._cared[one.id].due_us <= now_us and not _is_refused(one)
+            ),
             key=lambda one: self._cared[one.id].due_us,
         )
         await asyncio.gather(*map(self._look_at, due[:LOOKS_AT_ONCE]))
@@ -192,17 +203,18 @@ class Care:
 
     async def _look_at(self, camera: CameraInService) -> None:
         cared = self._cared[camera.id]
-        trouble = ""
+        trouble, again_us = "", RETRY_US
         try:
             looked = await self._inspect(camera)
             if not looked.profiles and looked.troubles:  # it answers, and tells nothing
                 trouble = looked.troubles[-1]
         except CameraError as error:
             trouble = error.detail
+            again_us = REFUSED_US if error.cause is GapCause.CAMERA_AUTH else RETRY_US
         if trouble:
             cared.failures += 1
             cared.trouble = trouble
-            cared.due_us = self._clock.monotonic_us() + RETRY_US
+            cared.due_us = self._clock.monotonic_us() + again_us
             log.info("camera_not_looked_at", extra={"camera": camera.id, "detail": trouble})
             return
         cared.failures, cared.trouble = 0, ""
@@ -291,7 +303,8 @@ class Care:
         for camera in self._served():
             cared = self._cared[camera.id]
             address, username = str(camera.onvif), camera.settings.username
-            wanted = (address, username, hash(camera.password)) if is_wanted else None
+            is_due = is_wanted and not _is_refused(camera)
+            wanted = (address, username, hash(camera.password)) if is_due else None
             if wanted == cared.watched_as:
                 continue
             if cared.watched_as is not None:  # another address or password: who is it now?

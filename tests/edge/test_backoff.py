@@ -33,9 +33,18 @@ def test_reset_begins_at_the_floor_again() -> None:
     assert backoff.next_us() == US_PER_S
 
 
-def test_longest_goes_to_the_cap_at_once() -> None:
-    backoff = Backoff(chance=lambda: 0.0)
-    assert backoff.longest_us() == 15 * US_PER_S
+@pytest.mark.parametrize("chance", [0.0, 0.5, 0.999])
+def test_a_refused_password_is_tried_four_times_in_the_first_half_hour(chance: float) -> None:
+    """And then twice at most: cameras lock an account after five."""
+    backoff = Backoff(chance=lambda: chance)
+    tries_s, now_s = [0.0], 0.0
+    for refusals in range(1, 30):
+        now_s += backoff.refused_us(refusals) / US_PER_S
+        tries_s.append(now_s)
+    assert 15 <= tries_s[1] <= 30  # it may have been the camera's start
+    for place, first in enumerate(tries_s):
+        count = len([one for one in tries_s if first <= one < first + 1800])
+        assert count <= (4 if place < 3 else 2)
 
 
 def test_floor_equal_to_cap_is_a_constant() -> None:

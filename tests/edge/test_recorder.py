@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.gaps import GapKeeper
-from edge.metrics import EdgeMetrics, Snapshot
+from edge.metrics import STREAM, EdgeMetrics, Snapshot
 from edge.recorder import CameraRecorder
 from edge.tap import CameraTap
 from retention.index.write import IndexWriter
@@ -104,6 +104,7 @@ class Bench:
         journal = Journal(Ed25519PrivateKey.generate(), Head())
         self.ledger = Ledger(self.index, journal)
         self.sent = 0
+        self.metrics = EdgeMetrics(_no_snapshot)
         self.recorder = CameraRecorder(
             "gate",
             gaps=GapKeeper(self.clock.now_us),
@@ -114,7 +115,7 @@ class Bench:
             ),
             sinks=self.sinks,
             ledger=self.ledger,
-            metrics=EdgeMetrics(_no_snapshot),
+            metrics=self.metrics,
             clock=self.clock,
             buffer_bytes=buffer_bytes,
             tap=CameraTap(self.clock),
@@ -246,6 +247,16 @@ def test_a_full_buffer_drops_whole_groups_and_tells_the_gap(tmp_path: Path) -> N
     opened, closed = bench.gaps()
     assert (opened["cause"], opened["start_us"]) == ("disk_full", held[-1][1].end_us)
     assert (closed["start_us"], closed["end_us"]) == (opened["start_us"], resumed.start_us)
+    bench.index.close()
+
+
+def test_pictures_too_large_to_be_any_are_told(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, None)
+    bench.recorder.lost(3, 2)
+    labels = {"camera": "gate", "stream": STREAM}
+    value = bench.metrics.registry.get_sample_value
+    assert value("nvr_stream_oversized_frames_total", labels) == 2
+    assert value("nvr_stream_rtp_lost_packets_total", labels) == 3
     bench.index.close()
 
 

@@ -14,6 +14,7 @@ from retention.framing import (
     Format,
     FramingError,
     Heartbeat,
+    Lost,
     Message,
     Parser,
     Unit,
@@ -65,6 +66,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
     int64.map(lambda offset_us: CameraTime(offset_us=offset_us)),
     st.integers(0, 9).map(lambda candidate: Connected(candidate=candidate)),
     st.just(Heartbeat()),
+    st.builds(Lost, packets=st.integers(0, 1 << 40), pictures=st.integers(0, 1 << 40)),
     st.builds(Ended, cause=st.sampled_from(GapCause), detail=st.text(max_size=80)),
 )
 

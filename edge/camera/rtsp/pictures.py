@@ -52,7 +52,8 @@ class _Picture:
 
 
 class PictureReader:
-    """Takes the packets of one video track; ``lost_packets`` and ``oversized`` count."""
+    """Takes the packets of one video track; ``lost_packets`` counts, and ``oversized`` the pictures
+    that were thrown away."""
 
     def __init__(self, codec: Codec, *, clock_hz: int, payload_type: int, has_don: bool) -> None:
         self._codec = codec
@@ -69,6 +70,7 @@ class PictureReader:
         self._was_marked = False
         self._is_after_loss = self._is_loss_after_mark = False
         self.oversized = 0
+        self._is_one_missing = False  # before the next one
 
     @property
     def lost_packets(self) -> int:
@@ -274,10 +276,14 @@ class PictureReader:
         picture, self._picture = self._picture, following
         assert picture is not None
         if picture.size_bytes >= MAX_PICTURE_BYTES:
-            self.oversized += 1
+            self._throw_out()
         elif picture.chunks:
             self._hand_out(picture)
         return following if following is not None else picture
+
+    def _throw_out(self) -> None:
+        self.oversized += 1
+        self._is_one_missing = True
 
     def _hand_out(self, picture: _Picture) -> None:
         data = b"".join(picture.chunks)
@@ -290,6 +296,9 @@ class PictureReader:
                 has_slice = any(is_vcl(self._codec, nal) for nal in nals)
             is_key = is_key_frame(self._codec, nals)
         following = self._picture
+        if len(data) > MAX_PICTURE_BYTES:  # lengths take more room than start codes
+            self._throw_out()
+            return
         is_small = len(data) <= MAX_HELD_BYTES and picture.held < MAX_HELD_UNITS
         if not has_slice and following is not None and is_small:
             following.held = picture.held + 1
@@ -299,6 +308,8 @@ class PictureReader:
             following.has_sei |= picture.has_sei
             following.has_annexb |= picture.has_annexb
             return
+        is_without = self._is_one_missing and not is_key  # of what it refers to
+        self._is_one_missing = False
         self._ended.append(
             ReceivedUnit(
                 track=Track.VIDEO,
@@ -306,7 +317,7 @@ class PictureReader:
                 arrival_utc_us=picture.arrival_utc_us,
                 arrival_monotonic_us=picture.arrival_monotonic_us,
                 is_key=is_key,
-                is_damaged=picture.is_damaged or not has_slice,
+                is_damaged=picture.is_damaged or not has_slice or is_without,
                 data=data,
             )
         )

@@ -12,6 +12,10 @@ _HEADER = struct.Struct(">BBHII")
 _NTP_EPOCH_S = 2_208_988_800
 #: A packet this far behind the newest is a late or doubled one; further, the sender began anew.
 MISORDER_MAX = 100
+#: No clock of a track is slower, or quicker (RFC 3551, 5; 6184, 8.2.1; 7798, 7.1).
+CLOCK_HZ_MIN, CLOCK_HZ_MAX = 1_000, 10_000_000
+#: Beyond this (36,000 years), what a sender makes of its time stamps begins anew.
+MEDIA_US_MAX = 1 << 60
 
 
 class Rtp(NamedTuple):
@@ -72,12 +76,18 @@ class Sequence:
 
 
 class MediaClock:
-    """Time stamps of one track as microseconds that go on where 32 bits overflow."""
+    """Time stamps of one track as microseconds that go on where 32 bits overflow; what they are
+    stays within ``MEDIA_US_MAX``, and so in 64 bits, whatever the sender says.
+
+    Args:
+        clock_hz: as the sender says; what no clock can be is taken for ``otherwise_hz``.
+    """
 
     __slots__ = ("_back_us", "_base_us", "_clock_hz", "_last", "_newest_us", "_ticks")
 
-    def __init__(self, clock_hz: int) -> None:
-        self._clock_hz = clock_hz
+    def __init__(self, clock_hz: int, otherwise_hz: int = 90_000) -> None:
+        is_one = CLOCK_HZ_MIN <= clock_hz <= CLOCK_HZ_MAX
+        self._clock_hz = clock_hz if is_one else otherwise_hz
         self._last: int | None = None
         self._ticks = 0
         self._base_us = 0  # of tick 0, the first time stamp seen
@@ -90,6 +100,9 @@ class MediaClock:
             self._ticks += (time - self._last + 0x80000000 & 0xFFFFFFFF) - 0x80000000
         self._last = time
         us = self._base_us + self._ticks * US_PER_S // self._clock_hz
+        if not -MEDIA_US_MAX < us < MEDIA_US_MAX:
+            us = self._ticks = self._base_us = 0
+            self._back_us = range(0)
         if us in self._back_us:
             return self._newest_us
         self._newest_us = us

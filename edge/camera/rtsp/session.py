@@ -319,7 +319,7 @@ class _Session:
         self._is_aligned = False
         self._keep_alive_us = SESSION_TIMEOUT_S * US_PER_S // 2
         self._told_time_us: int | None = None
-        self._told_lost = 0
+        self._told_lost = (0, 0)  # packets, pictures
 
     def open(self) -> None:
         """OPTIONS, DESCRIBE, SETUP of each track that is wanted, PLAY."""
@@ -339,7 +339,7 @@ class _Session:
         self._set_up(medium, Track.VIDEO, base, 0)
         don = medium.parameters.get("sprop-max-don-diff", "0") not in ("", "0")
         self._video = PictureReader(
-            codec, clock_hz=medium.clock_hz or 90_000, payload_type=medium.payload_type, has_don=don
+            codec, clock_hz=medium.clock_hz, payload_type=medium.payload_type, has_don=don
         )
         audio = self._open_sound(description, base) if self._request.audio else None
         connection.ask("PLAY", connection.aggregate, {"Range": "npt=0.000-"})
@@ -471,12 +471,15 @@ class _Session:
                 yield CameraTime(offset_us=report.utc_us - utc_us)
 
     def _lost(self) -> Iterator[Message]:
-        lost = self._audio.lost_packets if self._audio is not None else 0
+        packets = self._audio.lost_packets if self._audio is not None else 0
+        pictures = 0
         if self._video is not None:
-            lost += self._video.lost_packets
-        if lost > self._told_lost:
-            yield Lost(packets=lost - self._told_lost)
-            self._told_lost = lost
+            packets += self._video.lost_packets
+            pictures = self._video.oversized
+        before = self._told_lost
+        if (packets, pictures) != before:
+            yield Lost(packets=packets - before[0], pictures=pictures - before[1])
+            self._told_lost = packets, pictures
 
     def _align(self) -> None:
         """Puts the sound's clock beside the pictures', once both tracks told theirs (6.4.1)."""

@@ -15,7 +15,7 @@ AAC_BYTES_MAX = 8192
 #: More frames no packet holds; more channels, or samples, no camera records.
 FRAMES_MAX = 64
 CHANNELS_MAX = 8
-_RATE_HZ_MAX = 96_000
+_RATE_HZ_MIN, _RATE_HZ_MAX = 1_000, 96_000
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
 
@@ -24,7 +24,8 @@ def audio_format(medium: Medium) -> AudioFormat | None:
     if medium.encoding in ("PCMA", "PCMU"):
         codec = Codec.ALAW if medium.encoding == "PCMA" else Codec.ULAW
         rate_hz = medium.clock_hz or 8000
-        if rate_hz > _RATE_HZ_MAX or medium.channels > CHANNELS_MAX:
+        is_rate = _RATE_HZ_MIN <= rate_hz <= _RATE_HZ_MAX
+        if not is_rate or medium.channels > CHANNELS_MAX:
             return None
         return AudioFormat(codec=codec, sample_rate_hz=rate_hz, channels=medium.channels)
     if medium.encoding != "MPEG4-GENERIC":
@@ -37,7 +38,7 @@ def audio_format(medium: Medium) -> AudioFormat | None:
     except (ValueError, IndexError):
         return None
     if (
-        not 0 < rate_hz <= _RATE_HZ_MAX
+        not _RATE_HZ_MIN <= rate_hz <= _RATE_HZ_MAX
         or not 0 < channels <= CHANNELS_MAX
         or not _header_bits(medium.parameters)[0]
     ):
@@ -71,7 +72,7 @@ class SoundReader:
         self._payload_type = medium.payload_type
         self._size_bits, self._index_bits, self._delta_bits = _header_bits(medium.parameters)
         self._sequence = Sequence()
-        self.media = MediaClock(medium.clock_hz or form.sample_rate_hz)
+        self.media = MediaClock(medium.clock_hz, form.sample_rate_hz)
         self._partial = b""
         self._partial_size = 0
 

@@ -18,6 +18,7 @@ class Events:
         self.formats: list[MediaFormat] = []
         self.units: list[ReceivedUnit] = []
         self.ends: list[tuple[GapCause, str]] = []
+        self.thrown_away = 0
         self._changed = asyncio.Event()
 
     def connected(self) -> None:
@@ -36,7 +37,8 @@ class Events:
     def camera_time(self, offset_us: int) -> None:
         self._changed.set()
 
-    def packets_lost(self, packets: int) -> None:
+    def lost(self, packets: int, pictures: int) -> None:
+        self.thrown_away += pictures
         self._changed.set()
 
     def ended(self, cause: GapCause, detail: str) -> None:

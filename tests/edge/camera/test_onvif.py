@@ -250,6 +250,25 @@ def test_a_camera_that_wants_http_digest_gets_it() -> None:
         assert failure(peer.address, password="wrong").cause is GapCause.CAMERA_AUTH
 
 
+@pytest.mark.parametrize("is_clock_open", [True, False])
+def test_a_refused_password_is_shown_twice_at_most(is_clock_open: bool) -> None:
+    """By HTTP digest and by WS-Security, whichever the camera knows; it may lock the account."""
+    shown = []
+
+    def lie(operation: str, request: bytes) -> bytes | None:
+        if operation == "GetSystemDateAndTime" and is_clock_open:
+            return None
+        if b"Authorization: Digest" in request or b"UsernameToken" in request:
+            shown.append(operation)
+        return http(
+            b"", "401 No", 'WWW-Authenticate: Digest realm="cam", nonce="n1", qop="auth"\r\n'
+        )
+
+    with SoapPeer(lie) as peer:
+        assert failure(peer.address, password="wrong").cause is GapCause.CAMERA_AUTH
+    assert len(shown) == 2
+
+
 @pytest.mark.parametrize(
     "challenge", ["Digest", "Digest x", 'Digest realm="a", algorithm=ROT13', "Basic x"]
 )

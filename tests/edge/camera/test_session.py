@@ -46,8 +46,22 @@ def test_a_sound_session_forgives_what_was_before() -> None:
     assert camera.ended(GapCause.CAMERA_OFFLINE, "", SOUND_US) == US_PER_S
 
 
-def test_a_refused_password_waits_near_the_cap() -> None:
-    assert session().ended(GapCause.CAMERA_AUTH, "401", 0) == 15 * US_PER_S
+def test_a_refused_password_is_tried_ever_less_until_a_picture_comes() -> None:
+    camera = session()
+
+    def refused() -> int:
+        delay_us = camera.ended(GapCause.CAMERA_AUTH, "401", 0)
+        camera.retry(0)
+        return delay_us // US_PER_S
+
+    assert [refused() for _ in range(4)] == [15, 60, 900, 900]
+    camera.ended(GapCause.NETWORK, "no route", 0)
+    camera.retry(0)
+    assert refused() == 900  # it may be locked still
+    camera.unit(0)
+    camera.ended(GapCause.CAMERA_OFFLINE, "", SOUND_US)
+    camera.retry(SOUND_US)
+    assert refused() == 15
 
 
 def test_streaming_clears_the_last_cause() -> None:

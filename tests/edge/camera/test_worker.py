@@ -76,6 +76,18 @@ def test_the_last_addresss_error_is_told_when_none_plays() -> None:
     assert end.cause is GapCause.CAMERA_AUTH
 
 
+def test_a_refused_password_is_not_shown_at_another_address() -> None:
+    """It is the same camera, which locks an account that knocks."""
+    refusal = b"RTSP/1.0 401 Unauthorized\r\nCSeq: {cseq}\r\n\r\n"
+    with Liar(refusal) as liar, Liar(refusal) as other:
+        _, messages = serve("rtsp://127.0.0.1:1/", liar.url, other.url)
+        asked = len(liar.requests), len(other.requests)
+    assert asked == (1, 0)
+    end = messages[-1]
+    assert isinstance(end, Ended)
+    assert end.cause is GapCause.CAMERA_AUTH
+
+
 def test_no_address_is_an_error_of_the_settings() -> None:
     _, messages = serve()
     assert messages == [Ended(cause=GapCause.CONFIG, detail="no stream address is known")]

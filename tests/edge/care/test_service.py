@@ -18,6 +18,7 @@ from config.schema import EncoderMinimum
 from config.secrets import Secret
 from edge.alarms.codes import Code
 from edge.alarms.register import Fault
+from edge.backoff import REFUSED_US
 from edge.camera.description import Profile
 from edge.camera.errors import CameraError
 from edge.camera.event_kinds import Tamper
@@ -61,7 +62,7 @@ class Site:
         self.mono_us, self.is_trusted, self.epoch = 0, True, 1
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
         self.faults: dict[tuple[Code, str], Fault] = {}
-        self.tellings = 0
+        self.tellings = self.looks = 0
         self.past: list[Fault] = []
         self.told: list[tuple[list[Marker], int | None]] = []
         self.records, self.unwatched = Records(), []  # type: ignore[var-annotated]
@@ -129,6 +130,7 @@ class Site:
         return next(name for name, one in self.cameras.items() if str(one.onvif) == address)
 
     async def inspect(self, address: str, *_: str) -> Inspection:
+        self.looks += 1
         answer = self.answers[self._name(address)]
         if isinstance(answer, CameraError):
             raise answer
@@ -353,6 +355,36 @@ def test_events_are_not_pulled_where_they_are_not_wanted(make: Make) -> None:
     site.turn()
     assert site.unwatched == ["gate"]
     assert site.value("nvr_camera_events_subscribed", camera="gate") is None
+
+
+def test_nobody_knocks_at_a_camera_that_refuses_the_password(make: Make) -> None:
+    """Whoever reads the stream does, and seldom; nor is a look that was refused made again soon."""
+    site = make("gate")
+    site.turn()
+    site.answers["gate"] = failing(GapCause.CAMERA_AUTH)
+    looked = site.looks
+    site.cameras["gate"].recorder.gap_cause = GapCause.CAMERA_AUTH
+    for _ in range(3):
+        site.turn(3600)
+    assert site.looks == looked
+    assert site.unwatched == ["gate"]
+    assert site.value("nvr_camera_events_subscribed", camera="gate") is None  # nobody tries
+    site.cameras["gate"].recorder.gap_cause = None  # it streams, and refuses ONVIF
+    site.turn()
+    assert site.looks == looked + 1
+    site.turn(REFUSED_US // S - 5)
+    assert site.looks == looked + 1
+    site.turn()
+    assert site.looks == looked + 2
+    assert site.value("nvr_camera_events_subscribed", camera="gate") == 1
+
+
+def test_what_cannot_be_kept_of_cameras_is_counted(make: Make, tmp_path: Path) -> None:
+    (tmp_path / ".care.json.new").mkdir()  # in the way
+    site = make("gate")
+    site.turn()
+    assert site.value("nvr_care_ok", camera="gate") == 1
+    assert (site.value("nvr_care_unkept_total") or 0) >= 1
 
 
 def test_a_camera_that_leaves_leaves_no_series_behind(make: Make) -> None:

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from edge.camera.rtsp.pictures import MAX_HELD_UNITS, MAX_PICTURE_BYTES, PictureReader
 from edge.camera.rtsp.rtp import MediaClock, read_rtcp, read_rtp
-from edge.camera.rtsp.sdp import Medium
+from edge.camera.rtsp.sdp import Medium, read_sdp
 from edge.camera.rtsp.sound import FRAMES_MAX, SoundReader, audio_format
 from edge.demo import rtp
 from edge.demo.units import MediaUnit
+from retention.framing import Unit, encode
 from retention.model import Codec, ReceivedUnit, Track
 from retention.nal import join_lengths
 
@@ -149,8 +150,28 @@ def test_a_picture_without_end_is_thrown_away_and_counted() -> None:
     head = rtp.packets(parts, payload_type=96, sequence=0, rtp_time=0, ssrc=1, marker=False)
     for packet in head:
         into.packet(packet, 0, 0)
-    after = packed(Codec.H264, (b"\x65\x88ok",), len(head), 3600)
-    assert [unit.data for unit in take(into, after)] == [join_lengths([b"\x65\x88ok"])]
+    nals = [b"\x41\x9aon", b"\x41\x9aon", b"\x65\x88ok"]
+    after = [
+        packet
+        for number, nal in enumerate(nals)
+        for packet in packed(Codec.H264, (nal,), len(head) + number, 3600 * (number + 1))
+    ]
+    units = take(into, after)
+    assert [unit.data for unit in units] == [join_lengths([nal]) for nal in nals]
+    assert [unit.is_damaged for unit in units] == [True, False, False]  # it lacks the one before
+    assert into.oversized == 1
+
+
+def test_a_picture_that_grows_past_the_limit_as_it_is_taken_apart_is_none() -> None:
+    """Start codes of three bytes become lengths of four."""
+    into = reader(Codec.H264)
+    nal = b"\x65\x88" + b"\0\0\1\x65" * (MAX_PICTURE_BYTES // 4 - 9_000)
+    cuts = range(0, len(nal), 60_000)
+    parts = [b"\x7c\x85" + nal[1:60_000]]
+    parts += [b"\x7c\x05" + nal[at : at + 60_000] for at in cuts[1:-1]]
+    parts += [b"\x7c\x45" + nal[cuts[-1] :]]
+    packets = rtp.packets(parts, payload_type=96, sequence=0, rtp_time=0, ssrc=7, marker=True)
+    assert take(into, packets) == []
     assert into.oversized == 1
 
 
@@ -245,6 +266,44 @@ def test_the_media_clock_goes_on_where_32_bits_end() -> None:
     clock = MediaClock(90_000)
     assert [clock.at(t) for t in (0xFFFFFFFF - 8999, 0, 9000)] == [0, 100_000, 200_000]
     assert clock.at(0xFFFFFFFF - 8999) == 0
+
+
+@given(
+    st.integers(0, 9_999_999),
+    st.lists(st.integers(0, 0xFFFFFFFF), max_size=50),
+    st.integers(0, 1 << 60),
+)
+def test_whatever_clock_and_time_stamps_a_camera_tells_stay_in_64_bits(
+    clock_hz: int, times: list[int], far: int
+) -> None:
+    clock = MediaClock(clock_hz)
+    clock.at(0)
+    clock.shift(far)  # as after years of lies
+    for time in times:
+        unit = ReceivedUnit(
+            track=Track.VIDEO,
+            media_us=clock.at(time),
+            arrival_utc_us=0,
+            arrival_monotonic_us=0,
+            is_key=True,
+            is_damaged=False,
+            data=b"",
+        )
+        assert encode(Unit(unit=unit))
+
+
+def test_a_clock_of_one_hertz_is_none() -> None:
+    """As a hostile session description names it: a picture a second would jump by 25 hours."""
+    (medium,) = read_sdp(b"v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/1\r\n").media
+    into = PictureReader(Codec.H264, clock_hz=medium.clock_hz, payload_type=96, has_don=False)
+    packets = [
+        packet
+        for number in range(3)
+        for packet in packed(Codec.H264, (b"\x65\x88",), number, 3600 * number)
+    ]
+    assert [unit.media_us for unit in take(into, packets)] == [0, 40_000, 80_000]
+    sound = read_sdp(b"v=0\r\nm=audio 0 RTP/AVP 8\r\na=rtpmap:8 PCMA/1\r\n").media[0]
+    assert audio_format(sound) is None
 
 
 def test_a_clock_that_is_shifted_back_stands_still_until_it_is_due() -> None:
