@@ -178,7 +178,6 @@ class View:
                 }
                 for slot in self._volumes.slots
             ],
-            "retention_risk": self.survey.retention.risk(),
             "pressure": self._pressure(),
             "alarms": self._alarms(),
         }

@@ -607,7 +607,8 @@ _COVERED_BY_ITS_FOOTAGE = (
     " AND run IN (SELECT run FROM run WHERE camera = ?1 AND epoch = ?2)"
 )
 _OPEN_GAPS = (
-    "SELECT start_us, start_epoch FROM gap WHERE camera = ? AND end_us IS NULL ORDER BY start_us"
+    "SELECT start_us, start_epoch FROM gap INDEXED BY gap_open"
+    " WHERE camera = ? AND end_us IS NULL ORDER BY start_us"
 )
 
 

@@ -230,7 +230,7 @@ CREATE TABLE stored (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO stored
   SELECT camera, start_us / 3600000000, volume, sum(size_bytes), sum(end_us - start_us), count(*)
-  FROM segment WHERE state = 'sealed' GROUP BY 1, 2, 3;
+  FROM segment WHERE state = 'sealed' GROUP BY 2, 1, 3;  -- hours first: numbers sort quicker
 
 CREATE TRIGGER segment_comes AFTER INSERT ON segment WHEN new.state = 'sealed' BEGIN
   INSERT INTO stored VALUES (new.camera, new.start_us / 3600000000, new.volume, new.size_bytes,

@@ -103,7 +103,7 @@ ABSENCES = (
     " WHERE offset_us IS NULL AND id IN (start_epoch, end_epoch)) ORDER BY start_us"
 )
 OPEN_GAPS = (
-    "SELECT camera, start_us, end_us, cause, detail FROM gap"
+    "SELECT camera, start_us, end_us, cause, detail FROM gap INDEXED BY gap_open"
     " WHERE camera = ? AND end_us IS NULL ORDER BY start_us"
 )
 NEWEST = (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from retention.index import rows
+from retention.index import read, rows, write
 from retention.index.read import Index
 from retention.journal import verify
 from retention.model import GapCause
@@ -19,6 +19,8 @@ from tests.retention.sweeping import assert_chain
 from tests.support.big_store import DAY_US, BigStore, make_big_store
 
 UNTIL_US = 1_795_000_000_000_000
+#: Instructions of SQLite between two looks.
+PER_STEP = 10
 
 
 @pytest.fixture
@@ -57,3 +59,38 @@ def test_the_service_starts_on_it_and_goes_on(made: BigStore) -> None:
         accounts = recorder.opened.accounts
         assert {one.covered_until_us for one in accounts.values()} == {UNTIL_US}
         assert min(recorder.opened.next_numbers.values()) > 2_900
+
+
+def test_what_a_start_asks_of_the_index_does_not_grow_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in SQLite's own instructions, so that no scan hides behind a quick machine: a day
+    more has its gaps, runs and checkpoints, and not one instruction for each of its segments."""
+    steps = 0
+
+    def counted(connection: sqlite3.Connection) -> sqlite3.Connection:
+        def step() -> None:
+            nonlocal steps
+            steps += 1
+
+        connection.set_progress_handler(step, PER_STEP)
+        return connection
+
+    open_write, open_read = write.connect_for_writing, read._open
+    monkeypatch.setattr(write, "connect_for_writing", lambda path: counted(open_write(path)))
+    monkeypatch.setattr(
+        read, "_open", lambda path, *, immutable: counted(open_read(path, immutable=immutable))
+    )
+    needed, segments = [], []
+    for days in (1, 8):
+        folder = tmp_path / str(days)
+        folder.mkdir()
+        made = make_big_store(folder, UNTIL_US, cameras=2, days=days, deleted_days=0, volumes=2)
+        site = Site(made.folder, made.volumes, FakeClock(UNTIL_US + 60_000_000))
+        steps = 0
+        with site.running(list(made.cameras)) as recorder:
+            assert len(recorder.opened.accounts) == 2
+            needed.append(steps * PER_STEP)
+        segments.append(made.segments)
+    assert needed[0] > 1_000  # else nothing was counted
+    assert needed[1] - needed[0] < (segments[1] - segments[0]) / 2
