@@ -274,6 +274,12 @@ def _deletion(connection: sqlite3.Connection, data: Any, at_us: int) -> None:
             _compact(data["pieces"]),
         ),
     )
+    # An index of before the deletion (a failed upgrade puts it back) has the rows still, unmarked.
+    connection.executemany(
+        "INSERT INTO doomed SELECT camera, number FROM segment"
+        " WHERE camera = ? AND number BETWEEN ? AND ? ON CONFLICT DO NOTHING",
+        [(camera, first, last) for numbers, _, _ in data["pieces"] for first, last in numbers],
+    )
     epoch = data.get("epoch", 0)
     by_us = _offset_us(connection, epoch)
     for start_us, end_us in spans:

@@ -16,6 +16,7 @@ from retention.reindex import reindex
 from retention.replica import read_replica
 from retention.volume_host import LocalVolume
 from retention.writer_ports import Deleted, Sealed
+from tests.retention.evidence import verified
 from tests.retention.storing import Recorder, Site, run_of
 from tests.retention.sweeping import Sweeper, assert_chain, files_of, record_hours
 from tests.retention.writing import T0, wait_until
@@ -238,6 +239,27 @@ def test_a_file_with_a_tombstone_is_never_adopted(tmp_path: Path, is_index_lost:
         assert files_of(tmp_path) == sweeper.rows() == [8, 9, 10]
         assert sweeper.query(assert_chain) == 10
         assert sweeper.sweep.under_way == 0
+
+
+def test_an_index_of_before_the_deletion_learns_of_it(tmp_path: Path) -> None:
+    """An upgrade that failed puts the old index back: what went since has its tombstone on the
+    volumes, and is neither shown as footage nor buried a second time."""
+    site = Site.make(tmp_path)
+    with site.running() as recorder:
+        record_hours(recorder, range(1, 11))
+        Sweeper(recorder).checkpoints.make(T0)
+    old = site.index_path.read_bytes()
+    with site.running() as recorder:
+        Sweeper(recorder).turn(9_700)
+    site.index_path.write_bytes(old)
+    with site.running() as recorder:
+        sweeper = Sweeper(recorder)
+        sweeper.turn(9_700)
+        assert files_of(tmp_path) == sweeper.rows() == [8, 9, 10]
+        assert sweeper.buried_numbers() == [1, 2, 3, 4, 5, 6, 7]
+        assert sweeper.query(assert_chain) == 10
+        assert sweeper.doomed() == 0
+    assert verified(site).differences == []
 
 
 def test_a_reindex_beside_a_deletion_finds_no_difference(tmp_path: Path) -> None:
