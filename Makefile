@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CAMERAS ?= 4
+SUITE ?= bookworm
 
-.PHONY: demo test install install-dev lock bench faults fuzz lint deb install-drill
+.PHONY: demo test install install-dev lock bench faults fuzz lint deb install-drill clone-drill
 
 demo: install  ## simulated cameras, recorded: the main job
 	$(BIN)/xueliang demo --cameras $(CAMERAS)
@@ -50,9 +51,12 @@ fuzz: install-dev  ## every property and parser with 50 times the examples, draw
 deb: install  ## build/xueliang-edge_VERSION_ARCH.deb, the same bytes from the same commit
 	$(BIN)/python -m distribution.deb build
 
-install-drill: install-dev  ## needs root: a clean Debian, booted, in which the package is lived with
+install-drill: install-dev  ## needs root: a clean Debian (SUITE=trixie: 13), booted, in which the package is lived with
 	tests/debian-packages.sh
-	$(BIN)/python -m tests.drill
+	$(BIN)/python -m tests.drill --suite $(SUITE)
+
+clone-drill: install-dev  ## needs root: make test from a fresh clone in a clean Debian
+	$(BIN)/python -m tests.drill.clone --suite $(SUITE) test
 
 lock:  ## needs uv: resolves the pinned requirements anew
 	uv pip compile pyproject.toml --extra dev --generate-hashes --python-version 3.11 --no-header -o requirements-dev.txt

@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
+import re
 import shutil
 import subprocess
 import time
@@ -20,14 +22,16 @@ from config.instants import parse_instant
 from distribution import deb
 from edge.demo import plan_json
 from edge.demo.plan import CameraPlan, StreamPlan
+from tests.drill.clone import Clone
 from tests.drill.documents import commands
-from tests.drill.machine import Machine, base_root
+from tests.drill.machine import PACKAGES, Machine, debootstrapped
 from tests.drill.packages import broken, repacked
 
 SOURCE = Path(__file__).parents[2]
 STATE = "/var/lib/xueliang"
 PYTHON = "/usr/lib/xueliang-edge/current/bin/python"
 SERVICES = tuple(f"xueliang-{one}.service" for one in ("edge", "uplink", "console", "diagnose"))
+CAP_SYS_RESOURCE = 24  # capabilities(7): what lowers a process's score for the OOM killer
 PLATFORM_HOST, CAMERA_HOST = "198.51.100.7", "192.0.2.10"
 
 
@@ -38,7 +42,7 @@ class Drill:
         root = folder / f"machine-{suite}"
         if root.exists():
             shutil.rmtree(root)
-        self.machine = Machine(base_root(folder, suite), root)
+        self.machine = Machine(debootstrapped(folder / f"base-{suite}", suite, PACKAGES), root)
         self.loop = ""
 
     def run(self) -> None:
@@ -49,6 +53,7 @@ class Drill:
                     self.set_up,
                     self.record,
                     self.fences,
+                    self.limits,
                     self.readers_after_a_clean_end,
                     self.power_fail_hook,
                     self.restart_of_the_box,
@@ -158,6 +163,9 @@ class Drill:
             "time.sleep(3600)",
         )  # fmt: skip
         segment = machine.said("sh", "-c", "find /srv/xueliang -name '*.mp4' | head -1")
+        machine.write(f"{STATE}/secrets/drill", "Camera-9")
+        machine.must("chown", "-R", "xueliang-edge:xueliang", f"{STATE}/secrets")
+        machine.must("chmod", "600", f"{STATE}/secrets/drill")
         wanted: dict[str, list[Any]] = {
             "read footage": ["read", segment],
             "write footage": ["write", segment],
@@ -172,6 +180,8 @@ class Drill:
             "settings": ["write", "/etc/xueliang/xueliang.toml"],
             "program": ["make", "/usr/lib/xueliang-edge/app/x"],
             "home": ["read", "/root/site.toml"],
+            "console's key": ["read", f"{STATE}/console/tls-key.pem"],
+            "secret given later": ["read", f"{STATE}/secrets/drill"],
             "camera LAN": ["connect", CAMERA_HOST, 9000],
             "platform": ["connect", PLATFORM_HOST, 9000],
             "control of edge": ["socket", f"{STATE}/edge.sock"],
@@ -182,14 +192,21 @@ class Drill:
             "edge": {
                 "read footage", "write footage", "make footage", "read index", "write index",
                 "signing key", "camera secret", "control of edge", "live tap", "camera LAN",
-                "other's audit", "state of the clock",
+                "other's audit", "state of the clock", "secret given later",
             },
             "uplink": {"read footage", "read index", "platform secret", "live tap", "platform"},
             "console": {
                 "read footage", "read index", "accounts", "control of edge", "live tap", "settings",
+                "console's key",
             },
             "diagnose": {"read footage", "read index", "live tap"},
+            # These are root: without the capabilities, the network and the disks of one.
+            "smart": {"read footage", "read index", "live tap", "root"},
+            "rescue@": {"read footage", "read index", "live tap", "root", "program"},
+            "power-fail": {"read footage", "read index", "live tap"},
         }  # fmt: skip
+        units = (SOURCE / "systemd/system").glob("xueliang-*.service")
+        assert may.keys() == {path.stem.removeprefix("xueliang-") for path in units}
         told = []
         for service, allowed in may.items():
             names = dict(wanted)
@@ -200,6 +217,37 @@ class Drill:
             assert done == allowed, (service, done ^ allowed, found)
             told.append(f"{service} {len(found) - len(done)} refused")
         return ", ".join(told)
+
+    def limits(self) -> str:
+        """Recording is favoured; seen in the kernel where it hands controllers down."""
+        machine = self.machine
+        handed = machine.said("cat", "/sys/fs/cgroup/cgroup.controllers").split()
+        lowers = _has_capability(CAP_SYS_RESOURCE)
+        weights = {}
+        for service in ("edge", "uplink", "console", "diagnose"):
+            unit = f"xueliang-{service}.service"
+            asked = ("MemoryMax", "MemoryLow", "CPUWeight", "IOWeight", "OOMScoreAdjust", "Nice")
+            shown = dict(
+                line.split("=", 1)
+                for line in machine.said(
+                    "systemctl", "show", unit, *(f"-p{one}" for one in asked)
+                ).splitlines()
+            )
+            assert shown["MemoryMax"] != "infinity", shown
+            weights[service] = int(shown["CPUWeight"]), int(shown["IOWeight"])
+            pid = machine.said("systemctl", "show", "-P", "MainPID", unit)
+            had = machine.said("cat", f"/proc/{pid}/oom_score_adj")
+            if lowers or int(shown["OOMScoreAdjust"]) > 0:
+                assert had == shown["OOMScoreAdjust"], (unit, had, shown)
+            if "memory" in handed:
+                group = machine.said("systemctl", "show", "-P", "ControlGroup", unit)
+                limit = machine.said("cat", f"/sys/fs/cgroup{group}/memory.max")
+                assert limit == shown["MemoryMax"], (limit, shown)
+        assert max(weights, key=lambda one: weights[one]) == "edge", weights
+        assert min(weights, key=lambda one: weights[one]) == "diagnose", weights
+        enforced = sorted({"memory", "cpu", "io"} & set(handed))
+        told = f"as written; enforced by this kernel's cgroup v2: {enforced or 'none (v1 host)'}"
+        return told + ("" if lowers else "; scores below 0 for the OOM killer not allowed here")
 
     def readers_after_a_clean_end(self) -> str:
         machine = self.machine
@@ -488,6 +536,7 @@ class Drill:
     def _probe(self, service: str, wanted: dict[str, list[Any]]) -> dict[str, str]:
         machine = self.machine
         name = f"xueliang-{service}.service"
+        probe = f"xueliang-probe{service.rstrip('@')}.service"
         units = machine.root / "usr/lib/systemd/system"
         text = (units / name).read_text()
         machine.put(SOURCE / "tests/drill/probe.py", "/usr/local/lib/probe.py")
@@ -495,19 +544,21 @@ class Drill:
         kept = [
             line
             for line in text.splitlines()
-            if not line.startswith(("Exec", "Type", "Notify", "Watchdog", "Restart", "OnFailure"))
+            if not line.startswith(
+                ("Exec", "Type", "Notify", "Watchdog", "Restart", "OnFailure", "Condition")
+            )
         ]
         run = "sh -c 'exec /usr/bin/python3 -I /usr/local/lib/probe.py"
         run += ' "$(cat /usr/local/lib/probe.json)" >&2\''
         text = "\n".join([*kept, "", "[Service]", "Type=oneshot", f"ExecStart={run}"])
         text += "\nStandardError=file:/run/probe.out\n"
-        machine.write(f"/etc/systemd/system/xueliang-probe{service}.service", text)
-        generated = machine.said("cat", f"/run/systemd/generator/{name}.d/50-settings.conf")
-        folder = f"/etc/systemd/system/xueliang-probe{service}.service.d"
-        machine.write(f"{folder}/50-settings.conf", generated + "\n")
+        machine.write(f"/etc/systemd/system/{probe}", text)
+        folder = f"/etc/systemd/system/{probe}.d"
+        machine.run("cp", "-rT", f"/usr/lib/systemd/system/{name}.d", folder)
+        machine.run("cp", "-rT", f"/run/systemd/generator/{name}.d", folder)
         machine.must("systemctl", "daemon-reload")
         machine.must("rm", "-f", "/run/probe.out")
-        done = machine.run("systemctl", "start", f"xueliang-probe{service}.service")
+        done = machine.run("systemctl", "start", probe)
         said = machine.said("cat", "/run/probe.out")
         if done.returncode or not said.startswith("{"):
             raise AssertionError(machine.said("journalctl", "-n", "20", "--no-pager") + said)
@@ -558,10 +609,22 @@ class Drill:
         )  # fmt: skip
 
 
+def _has_capability(number: int) -> bool:
+    found = re.search(r"(?m)^CapEff:\t(\w+)$", Path("/proc/self/status").read_text())
+    return found is not None and bool(int(found[1], 16) >> number & 1)
+
+
 def _loop(disk: Path) -> str:
     """The loop device that now shows a file."""
     command = ["losetup", "-f", "--show", str(disk)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _package(arguments: argparse.Namespace) -> Path:
+    """Made for the Python of the suite: here, or in a root of the suite."""
+    if platform.freedesktop_os_release().get("VERSION_CODENAME") == arguments.suite:
+        return deb.build(arguments.folder)
+    return Clone(arguments.folder, arguments.suite).package()
 
 
 def main() -> None:
@@ -571,8 +634,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=SOURCE / "build/drill")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    package = arguments.deb or deb.build(arguments.folder)
-    Drill(arguments.folder, arguments.suite, package).run()
+    Drill(arguments.folder, arguments.suite, arguments.deb or _package(arguments)).run()
 
 
 if __name__ == "__main__":

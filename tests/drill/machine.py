@@ -54,12 +54,14 @@ exec env -i container=xueliang-drill PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dum
 CGROUP = Path("/sys/fs/cgroup/unified")
 
 
-def base_root(folder: Path, suite: str) -> Path:
-    """A clean root of ``suite``, made once by debootstrap."""
-    root = folder / f"base-{suite}"
-    if not (root / "etc/debian_version").exists():
-        command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(root)]
+def debootstrapped(root: Path, suite: str, packages: str) -> Path:
+    """A clean root of ``suite``, made once."""
+    if not root.exists():
+        beside = root.with_name(f"{root.name}.new")
+        shutil.rmtree(beside, ignore_errors=True)
+        command = ["debootstrap", "--variant=minbase", f"--include={packages}", suite, str(beside)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        beside.rename(root)
     return root
 
 
