@@ -8,7 +8,6 @@ its control socket.
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from edge.alarms.lines import alarm_line, for_people
 from edge.neighbours import UPLINK_PORT, told_by
 from edge.night_results import newest as newest_check
 from edge.night_results import summary_line
+from edge.terminal_text import columns
 from retention.clock import SystemClock
 from retention.completeness import Completeness, DayState
 from retention.gap_names import CAUSES_ZH
@@ -441,15 +441,10 @@ def _bytes_text(size_bytes: int) -> str:
 
 def table(rows: list[list[str]]) -> list[str]:
     """Lines of columns that line up."""
-    widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=True)
+            cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)
         ).rstrip()
         for row in rows
     ]
-
-
-def _columns(text: str) -> int:
-    """Columns that a terminal takes: Chinese characters are two wide."""
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)

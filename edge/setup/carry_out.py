@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import XueliangError
-from config.load import parse
-from edge.setup.disks import Disk, own, take
+from config.load import ConfigError, parse
+from config.schema import Settings
+from edge.setup.disks import Disk, look_at, own, take
 from edge.setup.site import (
     CONSOLE,
     DIAGNOSE,
@@ -96,9 +97,7 @@ def set_up(
             written.
     """
     refuse_if_set_up(config, may_replace=may_replace)
-    plan = setup_plan(site, config.parent / "secrets")
-    to_come = {one.path for one in plan.passwords}
-    settings = parse(plan.settings_text, file=str(config), is_to_come=to_come.__contains__)
+    plan, settings = _judged(site, config)
     users = services()
     format_disks()
     try:
@@ -122,6 +121,26 @@ def set_up(
         first_user=first_user,
         first_password=password_text,
     )
+
+
+def troubles(site: Mapping[str, Any], config: Path, *, may_adopt: bool) -> list[tuple[str, str]]:
+    """What set-up would refuse of a site, and the mend of each; nothing is written."""
+    try:
+        plan, _ = _judged(site, config)
+        for path in plan.volumes:
+            look_at(path, may_adopt=may_adopt)
+    except ConfigError as error:
+        return [(one.what, one.mend) for one in error.problems]
+    except XueliangError as error:
+        return [(str(error), error.hint)]
+    return []
+
+
+def _judged(site: Mapping[str, Any], config: Path) -> tuple[SetupPlan, Settings]:
+    """Raises :class:`SiteFileRefused`, :class:`ConfigError`."""
+    plan = setup_plan(site, config.parent / "secrets")
+    to_come = {one.path for one in plan.passwords}
+    return plan, parse(plan.settings_text, file=str(config), is_to_come=to_come.__contains__)
 
 
 def services() -> dict[str, tuple[int, int]]:

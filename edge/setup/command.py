@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from config.load import load
-from edge.setup.carry_out import read_site, refuse_if_set_up, set_up
+from edge.setup.carry_out import read_site, refuse_if_set_up, set_up, troubles
 from edge.setup.disks import DiskRefused, format_disk
 from edge.setup.wizard import ask_site
+from edge.terminal_text import wrapped
 from retention.clock import SystemClock
 
 
@@ -32,12 +33,17 @@ def run_setup(
     """
     wanted = [_parted(one) for one in formats]
     refuse_if_set_up(config, may_replace=may_replace)  # before anybody is asked anything
-    site = ask_site() if site_path is None else read_site(site_path)
+    if site_path is None:
+        site = ask_site(lambda found: troubles(found, config, may_adopt=may_adopt))
+    else:
+        site = read_site(site_path)
 
     def format_disks() -> None:
         for device, folder in wanted:
             if site_path is None and not click.confirm(
-                f"{device} 上的一切将被清除 all on it will be erased; 继续 go on?", default=False
+                f"{device} 上的一切将被清除 all on it will be erased; 继续 go on?",
+                default=False,
+                err=True,
             ):
                 raise DiskRefused(f"{device} was not formatted", hint="nothing was changed")
             format_disk(device, folder, may_erase=may_erase)
@@ -69,7 +75,7 @@ def run_setup(
     lines = [f"设置已写入 settings written: {done.config}"]
     for disk in done.disks:
         what = "新盘已盖章 stamped" if disk.is_new else "旧盘已接管 adopted"
-        lines.append(f"录像盘 volume {disk.path}: {what} {disk.uuid}")
+        lines += wrapped(f"录像盘 volume {disk.path}: {what} {disk.uuid}", rest="  ")
     if segments is not None:
         lines.append(f"已接管录像段 segments taken over: {segments}")
     if done.first_password is not None:
@@ -79,7 +85,7 @@ def run_setup(
         ]
     else:
         lines += [
-            "账户已有 there are accounts already; 新密码 a new password:",
+            "已有账户 there are accounts already; 新密码 a new password:",
             f"  xueliang user passwd NAME -c {done.config}",
         ]
     lines += [

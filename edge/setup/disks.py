@@ -79,33 +79,48 @@ def add_line(fstab: Path, line: str) -> None:
     replace_file(fstab.resolve(), old + end + line.encode(), mode=0o644)
 
 
-def take(path: Path, now_us: int, *, may_adopt: bool) -> Disk:
-    """Stamp a blank folder; one with more than a stamp is another box's, and taken over if that is
-    said. A stamp alone is what a set-up that was cut off left behind.
+def look_at(path: Path, *, may_adopt: bool) -> str | None:
+    """The UUID of a volume that set-up may use; None for a folder that is blank, or not there yet.
+
+    One with more than a stamp is another box's, and used if that is said. A stamp alone is what a
+    set-up that was cut off left behind.
 
     Raises:
-        DiskRefused: neither, or not to be used.
+        DiskRefused: it holds something else.
     """
-    make_folder(path)
     try:
-        if is_blank(path):
-            made = str(uuid.uuid4())
-            Volume.stamp(path, uuid=made, now_us=now_us).close()
-            return Disk(path=path, uuid=made, is_new=True)
+        if not path.exists() or is_blank(path):
+            return None
         found, _ = read_stamp(path)
-    except VolumeError as error:
+    except (VolumeError, OSError) as error:
         raise DiskRefused(
             f"{path} holds something that is no footage of ours: {error}",
             hint="name an empty folder or disk; nothing here was touched",
         ) from error
-    if is_bare(path):
-        return Disk(path=path, uuid=found, is_new=True)
-    if not may_adopt:
+    if not may_adopt and not is_bare(path):
         raise DiskRefused(
             f"{path} holds the footage of a box (volume {found})",
             hint="to go on with it in this box: --adopt",
         )
-    return Disk(path=path, uuid=found, is_new=False)
+    return found
+
+
+def take(path: Path, now_us: int, *, may_adopt: bool) -> Disk:
+    """Stamp a blank folder, or take a stamped one over, as :func:`look_at` has it.
+
+    Raises:
+        DiskRefused: neither, or not to be used.
+    """
+    found = look_at(path, may_adopt=may_adopt)
+    if found is not None:
+        return Disk(path=path, uuid=found, is_new=is_bare(path))
+    make_folder(path)
+    made = str(uuid.uuid4())
+    try:
+        Volume.stamp(path, uuid=made, now_us=now_us).close()
+    except VolumeError as error:
+        raise DiskRefused(f"{path} cannot be stamped: {error}") from error
+    return Disk(path=path, uuid=made, is_new=True)
 
 
 def own(path: Path, user: int, group: int) -> None:
