@@ -127,6 +127,7 @@ class _Console:
             metrics.reload_time.set(self._clock.utc_us() / US_PER_S)
             audit.record(Action.SERVICE_STARTED, subject="console")
             await self._serve(server, listener)
+            self._parts.submit_deliveries(is_end=True)
             audit.record(Action.SERVICE_STOPPED, subject="console")
         log.info("console_stopped")
 
@@ -158,6 +159,7 @@ class _Console:
         async with asyncio.TaskGroup() as jobs:
             serving = jobs.create_task(server.serve([listener]))
             desk = jobs.create_task(self._parts.exports.run())
+            deliveries = jobs.create_task(self._parts.tell_deliveries())
             terms = jobs.create_task(
                 end_terms_hourly(
                     self._parts.audit,
@@ -185,6 +187,7 @@ class _Console:
                     await self._reload()
             self._manager.stopping()
             desk.cancel()
+            deliveries.cancel()
             terms.cancel()
             server.should_exit = True
 

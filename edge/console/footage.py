@@ -132,14 +132,14 @@ class Footage:
 
     async def piece(
         self, window: Window, number: int, place: int, *, is_sound: bool = False
-    ) -> bytes:
-        """One stored fragment, or the sound of it.
+    ) -> tuple[bytes, FragmentEntry]:
+        """One stored fragment, or the sound of it, and its place in time.
 
         Raises:
             FootageGone, NotGranted: as :meth:`head`.
         """
 
-        def query(store: Store) -> bytes:
+        def query(store: Store) -> tuple[bytes, FragmentEntry]:
             segment = _segment(store, window, number)
             if not 0 <= place < len(segment.fragments):
                 raise _gone(window)
@@ -148,9 +148,9 @@ class Footage:
                 raise _not_granted(window)
             data = _read(store, segment, entry.offset, entry.size_bytes)
             if not is_sound:
-                return without_audio(data)
+                return without_audio(data), entry
             head = _read(store, segment, 0, segment.fragments[0].offset)
-            return _sound(audio_fragment(data, _header(head)), window)
+            return _sound(audio_fragment(data, _header(head)), window), entry
 
         return await self._reading.ask(query)
 

@@ -104,6 +104,9 @@ class Grants:
                 return grant
         return None
 
+    def is_in_force(self, grant: Grant, now_us: int) -> bool:
+        return self.find(grant.id, grant.session, now_us) is not None
+
     def end_session(self, session: str) -> None:
         for key, one in list(self._grants.items()):
             if one.session == session:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any, TypeVar
 
-from config.instants import zone_named
+from config.instants import format_instant, zone_named
 from config.schema import Settings
 from edge import control
 from edge.alarms.codes import Code
 from edge.console.accounts import Accounts
+from edge.console.deliveries import Deliveries, Delivery
 from edge.console.export_desk import ExportDesk
 from edge.console.footage import Footage
 from edge.console.grants import Grants
@@ -34,9 +37,12 @@ from edge.status import (
     platforms_document,
     rounded,
 )
-from retention.audit import AuditLog
+from retention.audit import AuditLog, AuditUnavailable
+from retention.audit_chain import Action, Head
 from retention.clock import Clock
 from retention.read import Store
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -52,6 +58,9 @@ ATTACK_FAILURES = 20
 ATTACK_US = 600_000_000
 SEEN_US = 2_000_000
 COVERAGE_US = 120_000_000
+#: Of one audit record, each some 60 characters.
+RANGES_PER_RECORD = 30
+DELIVERIES_LOOK_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +127,7 @@ class Parts:
     reload: Callable[[], Awaitable[None]] = _nothing
     sessions: Sessions = field(default_factory=lambda: Sessions(_token))
     grants: Grants = field(default_factory=Grants)
+    deliveries: Deliveries = field(default_factory=Deliveries)
     locked_accounts: Lockout = field(default_factory=_lockout(FREE_FAILURES))
     locked_addresses: Lockout = field(default_factory=_lockout(FREE_FAILURES_OF_ADDRESS))
     hashing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HASHES_AT_ONCE))
@@ -163,6 +173,50 @@ class Parts:
                 "reason_en": f"{ATTACK_FAILURES} failures or more within 10 minutes",
             }
         ]
+
+    async def tell_deliveries(self) -> None:
+        """Put on record what went out under grants, until cancelled."""
+        while True:
+            await asyncio.sleep(DELIVERIES_LOOK_S)
+            await self.record_deliveries()
+
+    async def record_deliveries(self) -> None:
+        """Of grants that ended, and what waits for long; what cannot be recorded waits on."""
+        for one, futures in self.submit_deliveries():
+            try:
+                for future in futures:
+                    await asyncio.wrap_future(future)
+            except AuditUnavailable as error:
+                self.deliveries.put_back(one)
+                self.metrics.swallowed_errors.labels("audit").inc()
+                log.error("delivery_not_recorded", extra={"error": error.sentence()})
+
+    def submit_deliveries(
+        self, *, is_end: bool = False
+    ) -> list[tuple[Delivery, list[Future[Head]]]]:
+        """``is_end``: all of them; the log writes what waits when it is closed."""
+        now_us = self.clock.monotonic_us()
+        due = self.deliveries.take(
+            lambda grant: not is_end and self.grants.is_in_force(grant, now_us), now_us
+        )
+        return [(one, list(self._delivery_records(one))) for one in due]
+
+    def _delivery_records(self, one: Delivery) -> Iterator[Future[Head]]:
+        ranges = one.ranges
+        for begin in range(0, len(ranges), RANGES_PER_RECORD):
+            yield self.audit.record(
+                Action.FOOTAGE_ACCESS,
+                subject=f"cameras:{one.camera}",
+                actor=f"person:{one.grant.user}",
+                purpose=one.grant.purpose.value,
+                grant=one.grant.id,
+                what=one.what.value,
+                ranges=", ".join(
+                    "/".join(format_instant(us, self.zone) for us in span)
+                    for span in ranges[begin : begin + RANGES_PER_RECORD]
+                ),
+                bytes=one.size_bytes if begin == 0 else 0,
+            )
 
     async def read(self, look: Callable[[Store], T]) -> T:
         """What ``look`` finds in the store, read-only, in a thread.

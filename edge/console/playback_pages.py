@@ -1,7 +1,8 @@
 """Recorded footage in the browser: the page, the reason, and the stored bytes. Shell.
 
 Time lines need no reason; the first picture does (:meth:`Visit.grant`). Under a grant every address
-names it, so that each access is one of a person, a camera, a range and a reason on record.
+names it, so that each access is one of a person, a camera, a range and a reason on record; what
+went out of the range is noted before it does (edge.console.deliveries).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 from starlette.responses import Response
 
 from config.instants import format_instant, parse_instant
+from edge.console.deliveries import What
 from edge.console.footage import PLAYLIST_US_MAX, NotGranted, Window
 from edge.console.grants import REASON_CHARACTERS_MAX, REASON_CHARACTERS_MIN, Grant, Purpose
 from edge.console.guard import BadRequest
@@ -142,10 +144,10 @@ def _grant(visit: Visit, camera: str) -> Grant:
     return visit.require_reason(Purpose.PLAYBACK, camera or first, from_us, to_us, grant_id)
 
 
-def _granted(visit: Visit) -> Window:
+def _granted(visit: Visit) -> tuple[Grant, Window]:
     camera = visit.known_camera(visit.request.path_params["camera"])
     grant = _grant(visit, camera)
-    return Window(camera=camera, from_us=grant.from_us, to_us=grant.to_us)
+    return grant, Window(camera=camera, from_us=grant.from_us, to_us=grant.to_us)
 
 
 def _part(granted: Window, from_us: int, to_us: int) -> Window:
@@ -155,41 +157,56 @@ def _part(granted: Window, from_us: int, to_us: int) -> Window:
 
 
 async def playlist(visit: Visit) -> Response:
-    granted = _granted(visit)
+    _, granted = _granted(visit)
     part = _part(granted, *window(visit, PLAYLIST_US_MAX))
     return visit.json(as_json(await visit.parts.footage.playlist(part)))
 
 
 async def head(visit: Visit) -> Response:
-    data = await visit.parts.footage.head(_granted(visit), _number(visit, "number"))
+    _, granted = _granted(visit)
+    data = await visit.parts.footage.head(granted, _number(visit, "number"))
     return Response(data, media_type="video/mp4", headers=_KEPT)
 
 
 async def piece(visit: Visit) -> Response:
-    number, place = _number(visit, "number"), _number(visit, "place")
-    data = await visit.parts.footage.piece(_granted(visit), number, place)
-    return Response(data, media_type="video/iso.segment", headers=_KEPT)
+    return await _piece(visit, What.PICTURES, "video/iso.segment")
 
 
 async def sound_head(visit: Visit) -> Response:
     number = _number(visit, "number")
-    data = await visit.parts.footage.head(_granted(visit), number, is_sound=True)
+    _, granted = _granted(visit)
+    data = await visit.parts.footage.head(granted, number, is_sound=True)
     return Response(data, media_type="audio/mp4", headers=_KEPT)
 
 
 async def sound_piece(visit: Visit) -> Response:
+    return await _piece(visit, What.SOUND, "audio/mp4")
+
+
+async def _piece(visit: Visit, what: What, media_type: str) -> Response:
     number, place = _number(visit, "number"), _number(visit, "place")
-    data = await visit.parts.footage.piece(_granted(visit), number, place, is_sound=True)
-    return Response(data, media_type="audio/mp4", headers=_KEPT)
+    grant, granted = _granted(visit)
+    data, entry = await visit.parts.footage.piece(
+        granted, number, place, is_sound=what is What.SOUND
+    )
+    span = (entry.start_us, entry.end_us)
+    visit.parts.deliveries.note(
+        grant, granted.camera, what, [span], len(data), visit.parts.clock.monotonic_us()
+    )
+    return Response(data, media_type=media_type, headers=_KEPT)
 
 
 async def still(visit: Visit) -> Response:
     """The key frame at or before an instant, for a browser that cannot decode the camera's video;
     decoded for this answer and kept nowhere."""
-    granted = _granted(visit)
+    grant, granted = _granted(visit)
     at_us = whole_number(visit, "at_us", granted.from_us, granted.to_us)
     media, shown_us = await visit.parts.footage.key_picture(granted, at_us)
     picture = await still_of(media)
+    span = (shown_us, shown_us)
+    visit.parts.deliveries.note(
+        grant, granted.camera, What.STILL, [span], len(picture), visit.parts.clock.monotonic_us()
+    )
     return Response(
         picture, media_type="image/jpeg", headers={**_KEPT, "X-Instant-Us": str(shown_us)}
     )

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from config.instants import format_instant
 from config.load import parse
+from edge.console.deliveries import RECORD_US, Delivery, What
 from edge.console.footage import Footage
+from edge.console.grants import Grant
 from edge.console.roles import Permission, Role
+from retention.audit import AuditLog
 from retention.model import US_PER_S, Codec, GapCause, Segment
 from retention.read import Store
 from tests.retention.storing import Site
@@ -87,8 +95,6 @@ def granted(person: Browser, site: ConsoleSite, from_s: int, to_s: int, *cameras
 
 
 def _local(second: int) -> str:
-    from config.instants import format_instant
-
     return format_instant(T0 + second * S)[:19]
 
 
@@ -271,3 +277,86 @@ def test_live_view_is_off_unless_the_site_opens_it(site: ConsoleSite) -> None:
     assert guard.get(stream.replace("gate-exit", "hall")).status_code == 403
     site.parts.settings = settings
     assert guard.get(stream).status_code == 403
+
+
+def delivered(site: ConsoleSite) -> list[tuple[str, str, str]]:
+    """Camera, what, ranges of every record of what went out."""
+    return [
+        (one.subject.partition(":")[2], str(one.detail["what"]), str(one.detail["ranges"]))
+        for one in site.records()
+        if one.action == "footage_access" and one.outcome == "done"
+    ]
+
+
+def span(from_s: int, to_s: int) -> str:
+    return f"{format_instant(T0 + from_s * S)}/{format_instant(T0 + to_s * S)}"
+
+
+def test_what_went_out_is_on_record_when_its_grant_has_ended(site: ConsoleSite) -> None:
+    """The ranges really fetched, not the ranges that might have been; twice fetched told once."""
+    person = site.person(Role.HEAD)
+    grant = granted(person, site, 0, 24, "gate-exit", "hall")
+    base = f"/footage/{grant}"
+    for path in (
+        "gate-exit/1/head.mp4",
+        "gate-exit/1/1.m4s",
+        "gate-exit/1/2.m4s",
+        "gate-exit/2/0.m4s",  # follows on without a hole
+        "gate-exit/2/0.m4s",
+        "gate-exit/3/1.m4s",
+        f"gate-exit/still.jpg?at_us={T0 + 21 * S}",
+        "hall/1/head.mp4",
+        "hall/1/sound.mp4",
+        "hall/1/0.m4a",
+    ):
+        assert person.get(f"{base}/{path}").is_success, path
+    assert person.get(f"{base}/gate-exit/1/99.m4s").status_code == 404
+    asyncio.run(site.parts.record_deliveries())
+    assert delivered(site) == []  # the grant is in force, and little time has gone
+    person.post("/logout")
+    asyncio.run(site.parts.record_deliveries())
+    assert sorted(delivered(site)) == [
+        ("gate-exit", "pictures", f"{span(2, 8)}, {span(22, 24)}"),
+        ("gate-exit", "still", span(20, 20)),
+        ("hall", "sound", span(0, 2)),
+    ]
+    last = [one for one in site.records() if one.outcome == "done"][-1]
+    assert (last.actor, last.detail["grant"]) == ("person:head", grant)
+    asyncio.run(site.parts.record_deliveries())
+    assert len(delivered(site)) == 3
+
+
+def test_a_long_look_is_on_record_while_it_goes_on(site: ConsoleSite) -> None:
+    """Also what could not be written at first, and a service that ends leaves nothing out."""
+    person = site.person(Role.HEAD)
+    base = f"/footage/{granted(person, site, 0, 24)}/gate-exit"
+    assert person.get(f"{base}/1/0.m4s").is_success
+    site.clock.sleep(RECORD_US / US_PER_S)
+    log, closed = site.parts.audit, AuditLog(site.folder / "closed", "console", site.clock)
+    closed.close()
+    site.parts.audit = closed
+    asyncio.run(site.parts.record_deliveries())
+    site.parts.audit = log
+    assert delivered(site) == []
+    asyncio.run(site.parts.record_deliveries())
+    assert delivered(site) == [("gate-exit", "pictures", span(0, 2))]
+    assert person.get(f"{base}/1/1.m4s").is_success
+    for _, futures in site.parts.submit_deliveries(is_end=True):
+        assert futures[0].result(10)
+    assert delivered(site)[1:] == [("gate-exit", "pictures", span(2, 4))]
+
+
+@given(st.sets(st.integers(0, 40), min_size=1))
+def test_ranges_hold_what_went_out_and_nothing_else(places: set[int]) -> None:
+    """Fragments of two seconds, some of them fetched."""
+    one = Delivery(
+        grant=cast(Grant, None),
+        camera="gate",
+        what=What.PICTURES,
+        since_us=0,
+        fragments={(place * 2 * S, (place + 1) * 2 * S) for place in places},
+    )
+    told = one.ranges
+    assert all(before[1] < after[0] for before, after in pairwise(told))
+    covered = {second for start, end in told for second in range(start // S, end // S)}
+    assert covered == {second for place in places for second in (2 * place, 2 * place + 1)}
