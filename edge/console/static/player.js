@@ -214,7 +214,10 @@ export class Player {
     video.addEventListener("error", () => this.trouble(new Error(video.error ? video.error.message : "?")));
     if (video.requestVideoFrameCallback) {
       const shown = (_now, frame) => {
-        this.shown(this.originUs + Math.round(frame.mediaTime * 1e6));
+        // Chromium tells when the picture begins, Firefox after a seek where it was sought
+        const us = this.originUs + Math.round(frame.mediaTime * 1e6);
+        const beginsUs = this.pictureBefore(us + 500);
+        this.shown(beginsUs === null ? us : beginsUs);
         if (!this.isClosed) video.requestVideoFrameCallback(shown);
       };
       video.requestVideoFrameCallback(shown);
