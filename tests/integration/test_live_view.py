@@ -16,10 +16,11 @@ from edge.console.accounts import Accounts
 from edge.console.roles import Permission, Role
 from edge.demo.plan import CameraPlan, StreamPlan
 from retention.clock import SystemClock
+from tests.support.accessibility import serious
 from tests.support.box import Box, BoxCamera, wait_for
 from tests.support.burnt_clock import GRAB, read_clock
 from tests.support.cameras import demo_process
-from tests.support.console_box import ConsoleBox, chromium, person
+from tests.support.console_box import PHONE, ConsoleBox, chromium, person, screenshot
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -70,6 +71,8 @@ def test_live_pictures_from_the_tap(site: Site) -> None:
     context, page = person(site.browser, site.console, "wang")
     page.goto("/live")
     assert page.locator("input[name=camera]").count() == 1  # the hall is no gate
+    assert serious(page) == []
+    screenshot(page, "live")
     open_view(page)
     page.wait_for_timeout(2000)
     told_us = int(page.get_attribute(".clock", "data-us") or 0)
@@ -77,6 +80,11 @@ def test_live_pictures_from_the_tap(site: Site) -> None:
     picture = page.eval_on_selector("video", GRAB)
     burnt, shown = read_clock(picture), page.inner_text(".clock")
     assert abs(_seconds(burnt) - _seconds(shown)) < 2
+    assert serious(page) == []
+    screenshot(page, "live-watch")
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    screenshot(page, "live-watch-phone")
     before = page.inner_text(".clock")
     page.wait_for_timeout(1500)
     assert page.inner_text(".clock") > before

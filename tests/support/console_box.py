@@ -34,6 +34,8 @@ ARGUMENTS = (
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 )
+#: Where a person's eyes can look at what the browser drew: XUELIANG_SCREENSHOTS=FOLDER.
+SCREENSHOTS = os.environ.get("XUELIANG_SCREENSHOTS", "")
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
@@ -154,3 +156,9 @@ def person(
     page.click("form.fields button.primary")
     page.wait_for_url(box.url + "/")
     return context, page
+
+
+def screenshot(page: Page, name: str) -> None:
+    """For a person's eyes, where a folder was named for it."""
+    if SCREENSHOTS:
+        page.screenshot(path=f"{SCREENSHOTS}/{name}.png", full_page=True)

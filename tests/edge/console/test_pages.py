@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -15,15 +12,20 @@ from edge.console.accounts import Accounts
 from edge.console.app import all_rules
 from edge.console.roles import PERMISSIONS, Role
 from retention.clock import SystemClock
+from tests.support.accessibility import serious
 from tests.support.box import Box, BoxCamera, wait_for
-from tests.support.console_box import DESKTOP, PASSWORD, PHONE, ConsoleBox, person
+from tests.support.console_box import (
+    DESKTOP,
+    PASSWORD,
+    PHONE,
+    ConsoleBox,
+    person,
+    screenshot,
+)
 from tests.support.quiet_network import quiet_network
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
-AXE = (Path(__file__).parents[2] / "support" / "axe" / "axe.min.js").read_text()
-#: Where a person's eyes can look at what the browser drew: XUELIANG_SCREENSHOTS=FOLDER.
-SCREENSHOTS = os.environ.get("XUELIANG_SCREENSHOTS", "")
 ENGLISH = re.compile(r"[A-Za-z]{3,}( [A-Za-z]{2,}){3,}")
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 #: Pages of one thing, which the table of routes cannot name.
@@ -71,17 +73,6 @@ def pages_of(role: Role) -> list[str]:
     return [*shown, *MORE.get(role, [])]
 
 
-def serious(page: Page) -> list[str]:
-    """What axe-core finds that keeps somebody from using the page."""
-    page.evaluate(AXE)  # from the test itself: the page's policy lets no such script in
-    found: Any = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [
-        f"{one['id']} ({one['impact']}): {one['nodes'][0]['html'][:150]}"
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-    ]
-
-
 def text_of(page: Page) -> str:
     """What stands in the current language: names, values and technical texts are left out."""
     return str(
@@ -126,9 +117,7 @@ def test_every_page_can_be_read(browser: Browser, console: ConsoleBox, role: Rol
                 page.set_viewport_size(viewport)  # type: ignore[arg-type]
                 is_wide = "document.documentElement.scrollWidth > window.innerWidth"
                 assert not page.evaluate(is_wide), (path, width)
-                if SCREENSHOTS:
-                    name = f"{role}{path.replace('/', '-')}-{language}-{width}.png"
-                    page.screenshot(path=f"{SCREENSHOTS}/{name}", full_page=True)
+                screenshot(page, f"{role}{path.replace('/', '-')}-{language}-{width}")
                 if (language, width) in (("zh", "desktop"), ("en", "phone")):
                     assert serious(page) == [], (path, width)
     context.close()

@@ -13,9 +13,10 @@ from playwright.sync_api import Browser, Page, expect
 from config.instants import format_instant
 from edge.console.roles import Role
 from retention.model import US_PER_S
+from tests.support.accessibility import serious
 from tests.support.box import wait_for
 from tests.support.burnt_clock import GRAB, GRAB_NEXT, read_clock
-from tests.support.console_box import PHONE, ConsoleBox, person
+from tests.support.console_box import PHONE, ConsoleBox, person, screenshot
 from tests.support.demo_store import CAMERAS, DemoStore, make_demo_store
 
 pytestmark = pytest.mark.integration
@@ -162,10 +163,12 @@ def test_several_cameras_keep_one_time_and_a_gap_shows_its_cause(
     page.click("#play")
     over = page.locator('[data-camera="gate"] .over')
     over.filter(has_text="缺口: 网络不通").wait_for()  # the other camera goes on
+    screenshot(page, "watch-gap")
     assert clock_of(page, "parking") > text(begin_us + 19 * S)
     over.wait_for(state="hidden")
     page.click("#play")
     page.wait_for_timeout(400)
+    screenshot(page, "watch")
     gate, parking = (burnt(page, camera) for camera in ("gate", "parking"))
     assert gate == clock_of(page, "gate")
     assert parking == clock_of(page, "parking")
@@ -181,6 +184,8 @@ def test_h265_that_is_not_played_shows_a_still_and_a_word(page: Page, store: Dem
     still = page.locator('[data-camera="yard"] img.still')
     still.wait_for(state="visible")
     assert "H.265" in page.inner_text('[data-camera="yard"] .over')
+    assert serious(page) == []
+    screenshot(page, "watch-still")
     assert clock_of(page, "yard") == f"{text(store.begin_us)} (静图)"
     grab = GRAB.replace("video.videoWidth", "video.naturalWidth")
     picture = still.evaluate(grab.replace("video.videoHeight", "video.naturalHeight"))
@@ -237,6 +242,7 @@ def test_the_overview_shows_every_gap_and_leads_to_it(page: Page, store: DemoSto
     page.locator("#shown", has_text=text(store.begin_us + 25 * S)[:14]).wait_for()
     line = page.locator('#lines canvas[data-camera="gate"]')
     expect(line).to_have_attribute("aria-label", re.compile("54.545 %, 缺口 2$"))
+    screenshot(page, "overview")
     # this one, and since the service stopped
     wait_for("it is drawn", lambda: abs(line.evaluate(RED) - 25 / 60) < 0.02)
 
@@ -258,6 +264,8 @@ def test_a_phone_shows_the_same(browser: Browser, box: ConsoleBox, store: DemoSt
     watch(page, ["gate", "parking"], store.begin_us, store.begin_us + 10 * S)
     wait_clock(page, "parking", text(store.begin_us))
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert serious(page) == []
+    screenshot(page, "watch-phone")
     context.close()
 
 
