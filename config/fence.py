@@ -1,8 +1,9 @@
 """What the settings mean for the services' fences: drop-ins for systemd. Core.
 
 The units close everything. What a site's settings name (its disks, the cameras' networks, its
-platforms) is opened here, unit by unit, and derived anew from the settings at each boot and
-``systemctl daemon-reload`` (``config.fence_generator``), so that it never says something else.
+platforms) is opened here, unit by unit, and derived anew from the settings at each boot, after each
+change of theirs (xueliang-settings.path) and at each ``systemctl daemon-reload``
+(``config.fence_generator``), so that it never says something else.
 The settings are taken raw: a file that the services would refuse still gets as much as it names.
 """
 
@@ -19,7 +20,8 @@ Raw = Mapping[str, Any]
 STATE_DIR = "/var/lib/xueliang"
 #: WS-Discovery (OASIS, 2009): where cameras are asked for.
 DISCOVERY = ("239.255.255.250", "ff02::c")
-#: Who may be a client of the console on a management network (RFC 1918, RFC 4193, link-local).
+#: Who may be a client of the console on a management network, and a camera while none is named
+#: (RFC 1918, RFC 4193, link-local).
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10")
 ANY = "any"
 _NAME_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.")
@@ -92,11 +94,16 @@ def mount_unit(path: str) -> str:
     return f"{''.join(escaped)}.mount"
 
 
+def camera_networks(raw: Raw) -> list[str]:
+    """Networks of the cameras that the settings name; "any" for one that is given by name."""
+    cameras = _tables(raw, "camera")
+    hosts = (host_of(str(one.get("onvif") or one.get("rtsp") or "")) for one in cameras)
+    return [network_of(host) or ANY for host in hosts if host]
+
+
 def _edge_hosts(raw: Raw) -> Iterator[str]:
-    for camera in _tables(raw, "camera"):
-        host = host_of(str(camera.get("onvif") or camera.get("rtsp") or ""))
-        if host:
-            yield network_of(host) or ANY
+    """Before the first camera is added, cameras are looked for in all private networks."""
+    yield from camera_networks(raw) or PRIVATE
     yield from DISCOVERY
     for table in ("evidence", "alarms"):
         for key, value in _table(raw, table).items():

@@ -13,6 +13,7 @@ from typing import Any
 from starlette.responses import Response
 
 from config.errors import XueliangError
+from config.fence import host_of, network_of
 from config.load import ConfigError
 from config.schema import Camera
 from edge import control
@@ -26,12 +27,15 @@ from edge.console.settings_pages import put_in_force
 from edge.console.settings_text import CannotChange, quoted, with_table, with_value, without
 from edge.console.visit import Visit
 from retention.audit_chain import Action, Outcome, printable
+from retention.model import GapCause
 
 DISCOVER_TIMEOUT_S = 30.0
 TRY_TIMEOUT_S = 60.0
 STILL_TIMEOUT_S = 20.0
 _NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?", re.ASCII)
 ROLES = ("face", "vehicle", "general")
+#: Causes of a trial that failed at a camera that answers.
+REACHED = (GapCause.CAMERA_AUTH, GapCause.CAMERA_REFUSED)
 ADD_FIELDS = ("id", "name", "role", "gb_id", "onvif", "rtsp", "username")
 
 
@@ -65,6 +69,7 @@ async def _page(
         platforms=seen.platforms,
         found=found,
         trial=trial,
+        other_network=_other_network(parts.settings.camera, trial, visit.form.get("onvif", "")),
         still=still,
         roles=ROLES,
         form={name: visit.form.get(name, "") for name in ADD_FIELDS},
@@ -78,6 +83,16 @@ def _duplicates(cameras: tuple[Camera, ...]) -> list[str]:
     """Names that stand more than once: no two views may carry the same text."""
     names = [camera.name for camera in cameras]
     return sorted({name for name in names if names.count(name) > 1})
+
+
+def _other_network(cameras: tuple[Camera, ...], trial: dict[str, Any] | None, address: str) -> str:
+    """The network of a camera that was not reached, if those of the settings are in others alone:
+    on an installed box it is not open to edge yet (config.fence)."""
+    if trial is None or trial["cause"] in REACHED:
+        return ""
+    network = network_of(host_of(address.strip()))
+    known = {network_of(host_of(str(one.onvif or one.rtsp or ""))) for one in cameras}
+    return network if network and known and network not in known | {None} else ""
 
 
 async def discover(visit: Visit) -> Response:

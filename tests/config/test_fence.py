@@ -35,6 +35,14 @@ def test_edge_reaches_its_cameras_networks_and_writes_its_disks_alone() -> None:
         assert all("/var/lib/xueliang/" in path for path in lines(made[service], "ReadWritePaths"))
 
 
+def test_edge_looks_for_cameras_in_private_networks_until_one_is_named() -> None:
+    allowed = lines(drop_ins({})["edge"], "IPAddressAllow")
+    assert {"10.0.0.0/8", "192.168.0.0/16", "239.255.255.250/32"} <= set(allowed)
+    assert "any" not in allowed
+    allowed = lines(drop_ins({"camera": [{"onvif": "192.168.7.9:80"}]})["edge"], "IPAddressAllow")
+    assert allowed == ["192.168.7.0/24", "239.255.255.250/32", "ff02::c/128"]
+
+
 def test_edge_writes_exports_where_the_settings_say() -> None:
     made = drop_ins({"console": {"export_dir": "/srv/exports"}})
     assert lines(made["edge"], "ReadWritePaths") == ["-/var/lib/xueliang", "-/srv/exports"]

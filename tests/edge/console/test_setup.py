@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from config.load import load, parse
+from edge.console.parts import Parts
 from edge.console.roles import Role
 from edge.demo.plan import CameraPlan, StreamPlan
 from tests.support.box import Box, wait_for
@@ -121,6 +122,31 @@ def test_what_edge_cannot_do_is_told(tmp_path: Path) -> None:
             assert answer.status_code == 409, path
             assert "没有应答" in answer.text
         assert site.parts.config_path.read_text() == old
+
+
+@pytest.mark.parametrize(
+    ("address", "cause", "is_told"),
+    [
+        ("198.51.100.9:80", "network", True),
+        ("198.51.100.9:80", "camera_auth", False),  # it was reached
+        ("192.0.2.77:80", "network", False),  # where the site's cameras are
+        ("camera.lan:80", "network", False),
+    ],
+)
+def test_a_network_that_is_not_open_to_edge_is_told(
+    tmp_path: Path, address: str, cause: str, is_told: bool
+) -> None:
+    """Whoever is fenced by systemd reaches no camera of a network that no setting names."""
+
+    async def answer(_command: str, **_: Any) -> Any:
+        return {"ok": False, "cause": cause, "detail": "", "hint": ""}
+
+    with ConsoleSite(tmp_path / "console") as site, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Parts, "ask_edge", lambda _parts, command, **given: answer(command, **given))
+        fields = {"onvif": address, "id": "new", "name": "新", "password": "x"}
+        told = site.person(Role.INTEGRATOR).post("/setup/cameras", **fields)
+        assert told.status_code == 409
+        assert ("198.51.100.0/24" in told.text) == is_told
 
 
 def test_discovery_asks_every_network(edge: Box, tmp_path: Path) -> None:
