@@ -14,6 +14,7 @@ from config.schema import Settings
 from edge.alarms.codes import Code
 from edge.alarms.register import Fault
 from edge.alarms.told import faults_of
+from edge.platform_why import platform_why
 
 #: A loopback answer that takes longer is none.
 TIMEOUT_S = 2.0
@@ -58,14 +59,17 @@ def _platforms(told: dict[str, Any]) -> list[Fault]:
     """Platforms that do not have us."""
     platforms = told.get("platforms")
     return [
-        Fault(
-            code=Code.PLATFORM_OFFLINE,
-            subject=str(one.get("platform", "")),
-            reason_en=str(one.get("trouble") or one.get("state", "")),
-        )
+        _offline(str(one.get("platform", "")), str(one.get("trouble") or one.get("state", "")))
         for one in (platforms if isinstance(platforms, list) else [])
         if isinstance(one, dict) and not one.get("registered")
     ]
+
+
+def _offline(platform: str, told: str) -> Fault:
+    reason_zh, reason_en = platform_why(told)
+    return Fault(
+        code=Code.PLATFORM_OFFLINE, subject=platform, reason_zh=reason_zh, reason_en=reason_en
+    )
 
 
 def free_of(settings: Settings) -> list[Fault]:

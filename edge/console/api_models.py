@@ -28,6 +28,7 @@ class LevelWord(StrEnum):
     WARN = "warn"
     BAD = "bad"
     UNKNOWN = "unknown"
+    OFF = "off"  # not in use
 
 
 class LightAnswer(Answer):

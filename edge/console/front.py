@@ -16,6 +16,9 @@ from retention.gap_names import CAUSES_ZH
 from retention.index.errors import IndexUnavailable
 from retention.model import GapCause
 
+#: Of a kind; all of them stand on their own page.
+ALARMS_SHOWN = 4
+
 
 async def front(visit: Visit) -> Response:
     return visit.page("front.html", **await _values(visit))
@@ -38,6 +41,7 @@ async def _values(visit: Visit) -> dict[str, Any]:
         "lights": found,
         "worst": worst(found),
         "alarms": other_alarms(seen),
+        "alarms_shown": ALARMS_SHOWN,
         "rows": [
             _row(visit, seen, coverage.get(camera.id), camera) for camera in parts.settings.camera
         ],
@@ -47,7 +51,7 @@ async def _values(visit: Visit) -> dict[str, Any]:
 
 def _row(visit: Visit, seen: Seen, covered: Covered | None, camera: Camera) -> dict[str, Any]:
     told = ((seen.told or {}).get("cameras") or {}).get(camera.id, {})
-    level = Level.OFF
+    level = Level.UNKNOWN
     if camera.enabled and seen.told is not None:
         level = Level.OK if told.get("recording") else Level.BAD
     cause = told.get("cause", "")

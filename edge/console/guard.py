@@ -120,6 +120,8 @@ class Guarded:
         """None once the endpoint may run; fills in who visits and what he sent."""
         self._recognise(visit)
         rule, account = self.rule, visit.account
+        if rule.method == "GET" and (switched := self._switch_language(visit)):
+            return switched  # before anything is refused, so that it is refused in that language
         if rule.permission is not Permission.PUBLIC:
             refused = await self._authorise(visit)
             if refused is not None:
@@ -127,7 +129,7 @@ class Guarded:
         if account is not None:
             visit.navigation = [page for page in self.pages if visit.may(page.permission)]
         if rule.method == "GET":
-            return self._switch_language(visit)
+            return None
         if not _is_from_our_page(visit.request):
             return self._refuse(visit, 403, "origin")
         if not await self._read_body(visit):

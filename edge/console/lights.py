@@ -14,6 +14,7 @@ from typing import Any
 
 from config.units import format_bytes
 from edge.alarms.codes import Code
+from edge.platform_why import platform_why
 from retention.gap_names import CAUSES_ZH
 from retention.model import GapCause
 
@@ -24,12 +25,13 @@ NAMES_SHOWN = 3
 
 
 class Level(StrEnum):
-    """From best to worst, but for OFF: not in use here, and so neither."""
+    """From best to worst; then what is neither: not known now, not in use here."""
 
     OK = "ok"
     WARN = "warn"
     BAD = "bad"
-    OFF = "unknown"
+    UNKNOWN = "unknown"
+    OFF = "off"
 
 
 class Topic(StrEnum):
@@ -105,17 +107,18 @@ _ALARMS: Mapping[Topic, frozenset[Code]] = {
 def lights(seen: Seen) -> list[Light]:
     """In the order of the page."""
     if seen.told is None:
-        start = Sentence(key="front.edge_down_mend")
-        down = [
-            Light(
-                topic=topic,
-                level=Level.BAD if topic is Topic.RECORDING else Level.OFF,
-                reason=Sentence(key="front.edge_down"),
-                mend=start,
-            )
-            for topic in (Topic.RECORDING, Topic.RETENTION, Topic.CLOCK, Topic.DISKS)
+        reason = Sentence(key="front.edge_down")
+        down = Light(
+            topic=Topic.RECORDING,
+            level=Level.BAD,
+            reason=reason,
+            mend=Sentence(key="front.edge_down_mend"),
+        )
+        unknown = [
+            Light(topic=topic, level=Level.UNKNOWN, reason=reason)
+            for topic in (Topic.RETENTION, Topic.CLOCK, Topic.DISKS)
         ]
-        return [*down, _platform(seen)]
+        return [down, *unknown, _platform(seen)]
     return [
         _alarmed(seen, Topic.RECORDING) or _recording(seen),
         _alarmed(seen, Topic.RETENTION) or _retention(seen),
@@ -125,11 +128,14 @@ def lights(seen: Seen) -> list[Light]:
     ]
 
 
-def other_alarms(seen: Seen) -> list[Mapping[str, Any]]:
-    """What stands beside the lights, the worst first."""
+def other_alarms(seen: Seen) -> list[list[Mapping[str, Any]]]:
+    """What stands beside the lights, those of a kind together, the worst first."""
     answered = frozenset().union(*_ALARMS.values())
-    rest = [one for one in seen.alarms if one["code"] not in answered]
-    return sorted(rest, key=lambda one: one["severity"] != "critical")
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for one in seen.alarms:
+        if one["code"] not in answered:
+            kinds.setdefault(one["code"], []).append(one)
+    return sorted(kinds.values(), key=lambda group: group[0]["severity"] != "critical")
 
 
 def _alarmed(seen: Seen, topic: Topic) -> Light | None:
@@ -142,6 +148,8 @@ def _alarmed(seen: Seen, topic: Topic) -> Light | None:
     subjects = [seen.cameras.get(one["subject"], one["subject"]) for one in same]
     named = _listed(subject for subject in subjects if subject)
     why_zh, why_en = worst["reason_zh"] or worst["reason_en"], worst["reason_en"]
+    if why_en in frozenset(GapCause):
+        why_en = why_en.replace("_", " ")
     if len(same) > 1 or not why_zh:
         why_zh = why_en = ""
     name_en = worst["name_en"]
@@ -155,7 +163,7 @@ def _alarmed(seen: Seen, topic: Topic) -> Light | None:
             en=(f"{named}: {name_en}" if named else name_en[:1].upper() + name_en[1:])
             + (f" ({why_en or why_zh})" if why_zh else ""),
         ),
-        mend=Sentence(zh=worst["mend_zh"], en=worst["mend_en"]),
+        mend=Sentence(zh=worst["mend_zh"], en=worst["mend_en"][:1].upper() + worst["mend_en"][1:]),
     )
 
 
@@ -239,7 +247,7 @@ def _clock(seen: Seen) -> Light:
     if not time:
         return Light(
             topic=topic,
-            level=Level.OFF,
+            level=Level.UNKNOWN,
             reason=Sentence(key="front.clock_unknown"),
             mend=Sentence(key="front.edge_down_mend"),
         )
@@ -321,7 +329,7 @@ def _platform(seen: Seen) -> Light:
             key="front.platform_away",
             values={
                 "names": _listed(one["platform"] for one in away),
-                "why": away[0].get("trouble") or away[0].get("state", ""),
+                "why": platform_why(away[0].get("trouble") or away[0].get("state", "")),
             },
         ),
         mend=Sentence(key="front.platform_mend"),
@@ -329,9 +337,8 @@ def _platform(seen: Seen) -> Light:
 
 
 def worst(found: Iterable[Light]) -> Level:
-    """Of the site as a whole."""
+    """Of the site as a whole; what is not known is not well."""
     levels = {light.level for light in found}
-    for level in (Level.BAD, Level.WARN):
-        if level in levels:
-            return level
-    return Level.OK
+    if Level.BAD in levels:
+        return Level.BAD
+    return Level.WARN if levels & {Level.WARN, Level.UNKNOWN} else Level.OK

@@ -157,8 +157,10 @@ class Visit:
         return self.say(key) if is_known(key) else key.partition(".")[2]
 
     def _both(self, one: Mapping[str, str], name: str) -> str:
-        """What a document tells in both languages."""
+        """What a document tells in both languages; the cause of a gap in our own words."""
         text = one[f"{name}_{self.language}"] or one[f"{name}_zh"]
+        cause = f"cause.{text}"
+        text = self.say(cause) if is_known(cause) else text
         return text[:1].upper() + text[1:]
 
     def told(self, error: XueliangError) -> str:

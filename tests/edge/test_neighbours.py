@@ -68,9 +68,10 @@ def test_what_they_tell_is_taken(tmp_path: Path) -> None:
         endpoint(stack, port + neighbours.CONSOLE_PORT, {"faults": [ATTACK, 3]})
         found = faults_of_neighbours(settings_of(tmp_path, port, 1))
     assert found["services"] == []
-    assert [(one.code, one.subject, one.reason_en) for one in found["uplink"]] == [
-        (Code.PLATFORM_OFFLINE, "police", "auth")
-    ]
+    (told,) = found["uplink"]
+    assert (told.code, told.subject) == (Code.PLATFORM_OFFLINE, "police")
+    assert told.reason_zh == "平台不接受密码"
+    assert told.reason_en == "the platform does not take the password"
     assert [one.code for one in found["console"]] == [Code.LOGIN_ATTACK]
 
 

@@ -174,3 +174,10 @@ def test_the_language_is_remembered(site: ConsoleSite) -> None:
     assert browser.get("/login?lang=en").headers["location"] == "/login"
     assert "Log in" in browser.get("/login").text
     assert browser.get("/login?lang=xx").status_code == 200
+
+
+def test_a_refusal_is_told_in_the_language_that_was_asked_for(site: ConsoleSite) -> None:
+    guard = site.person(Role.GUARD)
+    assert "您的角色" in guard.get("/holds").text
+    assert guard.get("/holds?lang=en").headers["location"] == "/holds"
+    assert "Your role" in guard.get("/holds").text
