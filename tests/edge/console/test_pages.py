@@ -33,6 +33,10 @@ MORE = {
     Role.HEAD: ["/users/zhao", "/password", "/nowhere"],
     Role.INTEGRATOR: ["/setup/acceptance", "/setup/plan"],
 }
+#: Cells of tables that hold a word a letter a line.
+SQUEEZED = """() => [...document.querySelectorAll('td, th')]
+  .filter((cell) => cell.textContent.trim() && cell.clientWidth < 40 && cell.clientHeight > 200)
+  .map((cell) => cell.textContent.trim().slice(0, 40))"""
 NAMES = {Role.HEAD: "yuan", Role.INTEGRATOR: "ji", Role.AUDITOR: "shen", Role.GUARD: "bao"}
 
 
@@ -117,6 +121,7 @@ def test_every_page_can_be_read(browser: Browser, console: ConsoleBox, role: Rol
                 page.set_viewport_size(viewport)  # type: ignore[arg-type]
                 is_wide = "document.documentElement.scrollWidth > window.innerWidth"
                 assert not page.evaluate(is_wide), (path, width)
+                assert page.evaluate(SQUEEZED) == [], (path, width)
                 screenshot(page, f"{role}{path.replace('/', '-')}-{language}-{width}")
                 if (language, width) in (("zh", "desktop"), ("en", "phone")):
                     assert serious(page) == [], (path, width)
@@ -188,6 +193,8 @@ def test_a_report_is_made_and_taken(browser: Browser, console: ConsoleBox) -> No
         return page.locator("td a.button").count() == 1
 
     wait_for("a report", is_made, 60)
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     with page.expect_download() as taken:
         page.click("td a.button")
     assert taken.value.suggested_filename.startswith("report-")
