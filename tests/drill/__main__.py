@@ -32,7 +32,7 @@ STATE = "/var/lib/xueliang"
 PYTHON = "/usr/lib/xueliang-edge/current/bin/python"
 SERVICES = tuple(f"xueliang-{one}.service" for one in ("edge", "uplink", "console", "diagnose"))
 CAP_SYS_RESOURCE = 24  # capabilities(7): what lowers a process's score for the OOM killer
-PLATFORM_HOST, CAMERA_HOST = "198.51.100.7", "192.0.2.10"
+PLATFORM_HOST, CAMERA_HOST, NEW_HOST = "198.51.100.7", "192.0.2.10", "203.0.113.9"
 
 
 class Drill:
@@ -54,6 +54,7 @@ class Drill:
                     self.record,
                     self.fences,
                     self.limits,
+                    self.fences_follow,
                     self.readers_after_a_clean_end,
                     self.power_fail_hook,
                     self.restart_of_the_box,
@@ -202,6 +203,7 @@ class Drill:
             "diagnose": {"read footage", "read index", "live tap"},
             # These are root: without the capabilities, the network and the disks of one.
             "smart": {"read footage", "read index", "live tap", "root"},
+            "settings": {"root"},
             "rescue@": {"read footage", "read index", "live tap", "root", "program"},
             "power-fail": {"read footage", "read index", "live tap"},
         }  # fmt: skip
@@ -248,6 +250,44 @@ class Drill:
         enforced = sorted({"memory", "cpu", "io"} & set(handed))
         told = f"as written; enforced by this kernel's cgroup v2: {enforced or 'none (v1 host)'}"
         return told + ("" if lowers else "; scores below 0 for the OOM killer not allowed here")
+
+    def fences_follow(self) -> str:
+        """A camera of another network, added as the console does it: a new file in the old one's
+        place; the running edge reaches it, without a restart or a command."""
+        machine = self.machine
+        machine.must("ip", "address", "add", f"{NEW_HOST}/24", "dev", "lo")
+        machine.must(
+            "systemd-run", "-q", "--unit=listener", "python3", "-c",
+            f"import socket,time\nmade=socket.create_server(('{NEW_HOST}',9000))\ntime.sleep(3600)",
+        )  # fmt: skip
+        pid = machine.said("systemctl", "show", "-P", "MainPID", "xueliang-edge.service")
+        group = machine.said("systemctl", "show", "-P", "ControlGroup", "xueliang-edge.service")
+        reach = (
+            f"echo $$ >/sys/fs/cgroup{group}/cgroup.procs; exec python3 -c 'import socket;"
+            f' socket.create_connection(("{NEW_HOST}", 9000), 1)\''
+        )
+        machine.wait("the listener", lambda: machine.run("ss", "-ltn").stdout.count(NEW_HOST), 20)
+        assert machine.run("sh", "-c", reach).returncode != 0
+        settings = "/etc/xueliang/xueliang.toml"
+        text = machine.said("cat", settings)
+        camera = f'[[camera]]\nid = "new"\nname = "新"\nrtsp = "rtsp://{NEW_HOST}/1"'
+        fresh = "/root/new.toml"
+        machine.write(fresh, f"{text}\n{camera}\nenabled = false\nexpose = false\n")
+        for same in ("chown", "chmod"):
+            machine.must(same, f"--reference={settings}", fresh)
+        machine.must("cp", "-a", settings, "/root/old.toml")
+        begun_s = time.monotonic()
+        machine.must("mv", fresh, settings)
+        machine.wait("a way", lambda: machine.run("sh", "-c", reach).returncode == 0, 20)
+        took_s = time.monotonic() - begun_s
+        for _ in range(8):  # a unit that is started too often is started no more
+            machine.must("touch", settings)
+        assert machine.said("systemctl", "is-active", "xueliang-settings.path") == "active"
+        machine.must("mv", "/root/old.toml", settings)
+        machine.wait("no way", lambda: machine.run("sh", "-c", reach).returncode != 0, 20)
+        again = machine.said("systemctl", "show", "-P", "MainPID", "xueliang-edge.service")
+        assert again == pid
+        return f"edge reaches a new camera's network {took_s:.1f} s after the settings changed"
 
     def readers_after_a_clean_end(self) -> str:
         machine = self.machine
