@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from config.load import load
 from edge.console.roles import Role
@@ -14,7 +14,7 @@ from edge.demo.plan import CameraPlan, StreamPlan
 from tests.support.accessibility import serious
 from tests.support.box import Box, wait_for
 from tests.support.cameras import demo_process
-from tests.support.console_box import PHONE, ConsoleBox, chromium, person, screenshot
+from tests.support.console_box import PHONE, ConsoleBox, person, screenshot
 from tests.support.quiet_network import quiet_network
 
 pytestmark = [
@@ -27,7 +27,7 @@ GB_ID = "36010200001320000001"
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[tuple[Page, Box]]:
+def page(tmp_path: Path, browser: Browser) -> Iterator[tuple[Page, Box]]:
     """An integrator at a box without cameras, as it is after the installation; two cameras answer
     in its network."""
     plans = [
@@ -43,7 +43,7 @@ def page(tmp_path: Path) -> Iterator[tuple[Page, Box]]:
         try:
             wait_for("edge", lambda: (box.state / "edge.sock").exists() or None)
             console.account("ji", Role.INTEGRATOR)
-            with console, chromium() as browser:
+            with console:
                 context, found = person(browser, console, "ji")
                 yield found, box
                 context.close()
