@@ -51,7 +51,7 @@ def site(folder: Path) -> Iterator[HostClock]:
         )
         box = Box(folder=folder, cameras=[camera], segment_seconds=5, durability_seconds=0.5)
         box.write_config()
-        clock = HostClock(folder, box)
+        clock = HostClock(folder=folder, box=box)
         clock.boot(1)
         try:
             yield clock

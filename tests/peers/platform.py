@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from typing import Literal, TypeVar
 
 from uplink.sip.headers import Headers, parse_parameters, split, unquote
@@ -26,6 +27,7 @@ from uplink.sip.stream import Framer
 
 T = TypeVar("T")
 
+_BEIJING = timezone(timedelta(hours=8))
 Mood = Literal["kind", "silent", "forbid", "forget", "busy"]
 SERVER_ID = "34020000002000000001"
 DEVICE_ID = "34020000001180000001"
@@ -61,6 +63,7 @@ class PlatformPeer:
     expires: int | None = None
     mood: Mood = "kind"
     date: str = ""
+    has_clock: bool = False  # its Date is the true time, as the standard writes it
     redirect: str = ""
     registered: dict[str, str] = field(default_factory=dict)  # device -> Call-ID
     counts: Counter[str] = field(default_factory=Counter)
@@ -302,7 +305,8 @@ class PlatformPeer:
         else:
             self.registered.pop(device, None)
             self.counts["unregistered"] += 1
-        date = (("Date", self.date),) if self.date else ()
+        told = _beijing_time() if self.has_clock else self.date
+        date = (("Date", told),) if told else ()
         return 200, (("Expires", str(granted)), ("X-GB-Ver", "3.0"), *date)
 
     def _is_right(self, authorization: str, uri: str) -> bool:
@@ -324,3 +328,8 @@ class PlatformPeer:
                 return False
             counted = f":{given['nc']}:{given['cnonce']}:auth"
         return given.get("response") == digest(f"{first}:{given['nonce']}{counted}:{second}")
+
+
+def _beijing_time() -> str:
+    """Now, as a Date says it (GB/T 28181-2022, 9.10)."""
+    return datetime.now(_BEIJING).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]

@@ -29,6 +29,7 @@ from retention.clock import SystemClock
 from tests.peers.platform import PlatformPeer
 from tests.support.box import XUELIANG, free_port, wait_for
 from tests.support.cameras import SiteProcess, demo_process
+from tests.support.stepped import ClockFile
 from tests.support.uplink_box import BoxPlatform, UplinkBox
 from tests.support.witness import WitnessServer, witness_server
 
@@ -45,6 +46,7 @@ class Running:
     demo: SiteProcess
     peer: PlatformPeer
     hook: WitnessServer  # of edge's own alarms
+    clock: ClockFile  # what edge, uplink and console take for the host's
 
     def port_of(self, service: str) -> int:
         return self.box.metrics_port + ("edge", "uplink", "console").index(service)
@@ -74,7 +76,11 @@ def running_site(folder: Path) -> Iterator[Running]:
         CameraPlan(id=name, loop_seconds=4, stream=StreamPlan(width=320, height=192))
         for name in CAMERAS
     ]
-    with PlatformPeer() as peer, demo_process(*plans) as demo, witness_server() as hook:
+    with (
+        PlatformPeer(has_clock=True) as peer,
+        demo_process(*plans) as demo,
+        witness_server() as hook,
+    ):
         platform = BoxPlatform(
             server=f"127.0.0.1:{peer.port}", keepalive_seconds=1, retry_seconds=1
         )
@@ -92,9 +98,13 @@ def running_site(folder: Path) -> Iterator[Running]:
             storage='reserve_bytes = "1MiB"\nsegment_seconds = 2\ndurability_seconds = 1',
         )
         box.write_config()
+        clock = ClockFile(folder)
+        clock.boot(1)
+        clock.set(0, is_synchronized=True)
         with (folder / "box.log").open("wb") as log:
-            process = subprocess.Popen([*XUELIANG, "run", "-c", box.config], stdout=log, stderr=log)
-        one = Running(box=box, demo=demo, peer=peer, hook=hook)
+            command = [*clock.wrapper(), *XUELIANG, "run", "-c", box.config]
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+        one = Running(box=box, demo=demo, peer=peer, hook=hook, clock=clock)
         try:
             wait_for("recording", lambda: _is_recording(one), 60)
             box.wait_registered()
@@ -132,7 +142,7 @@ class Watch:
             return json.load(answer)["data"]
 
     def alerts(self, status: str) -> set[tuple[str, str]]:
-        """What the webhook heard: name of the alert, and the camera or platform."""
+        """What the webhook heard: name of the alert, and the camera, platform or source."""
         return {
             (one["labels"]["alertname"], _subject(one["labels"]))
             for message in list(self.told)
@@ -142,7 +152,7 @@ class Watch:
 
 
 def _subject(labels: dict[str, str]) -> str:
-    return labels.get("camera") or labels.get("platform") or ""
+    return labels.get("camera") or labels.get("platform") or labels.get("source") or ""
 
 
 @contextmanager
@@ -199,7 +209,8 @@ def _write_configs(one: Running, folder: Path, hook_port: int, alertmanager_port
     _, token = Tokens(state, SystemClock()).add("区级监测", frozenset({Scope.METRICS}), 1, "test")
     (folder / "token").write_text(token)
     console = {"targets": [f"127.0.0.1:{one.box.console_port}"], "labels": {"site": SITE}}
-    (folder / "sites.json").write_text(json.dumps([console]))
+    silent = {"targets": [f"127.0.0.1:{free_port()}"], "labels": {"site": "无应答的机构"}}
+    (folder / "sites.json").write_text(json.dumps([console, silent]))
     document = yaml.safe_load((CONFIG / "prometheus.yml").read_text())
     document["global"] = dict.fromkeys(document["global"], "1s")
     document["rule_files"] = ["alerts.yml", str(CONFIG / "recording.yml")]

@@ -6,21 +6,26 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.peers.media_receiver import Receiver
+from tests.prometheus.dashboards import EMPTY_HERE, Query, all_queries
 from tests.prometheus.metrics_table import CONTRACT, NOT_BUILT
 from tests.prometheus.names import used_names
-from tests.prometheus.site import CAMERAS, CONFIG, Running, Watch, running_site, watched
+from tests.prometheus.site import CAMERAS, CONFIG, SITE, Running, Watch, running_site, watched
 from tests.support.box import XUELIANG, wait_for
+from tests.support.calls import PeerCall, offer
 from tests.support.disks import Disk
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).parents[2]
+MINUTE_US = 60_000_000
 SERVICES = ("edge", "uplink", "console")
+HALL = "34020000001320000002"
 _TYPE = re.compile(r"^# TYPE (\S+) (\S+)$", re.MULTILINE)
 
 
@@ -99,13 +104,19 @@ def test_what_breaks_is_told_and_that_it_is_over(
             ("NvrCameraTamper", "yard"),
         }
         assert not expected & watch.alerts("firing")
+        asked = Asked(watch)
+        _call(site, watch)
         site.demo.do("gate", "unplug")
         site.diagnose("yard", is_covered=True)
         site.demo.do("hall", "clock", offset_us=-7_000_000)
         filler = disk.fill()
         site.peer.mood = "silent"
-        _wait(watch, "firing", expected, 100)
+        _wait(watch, "firing", expected, 100, asked.again)
         _check_texts(watch)
+        try:
+            wait_for("all queries answered", lambda: not asked.again(), 30)
+        except AssertionError:
+            raise AssertionError(f"no answer to {sorted(asked.again())}") from None
         site.demo.do("gate", "plug")
         site.diagnose("yard", is_covered=False)
         site.demo.do("hall", "clock", offset_us=0)
@@ -141,6 +152,26 @@ def test_the_report_tells_of_it(site: Running, tmp_path: Path) -> None:
     assert verified.returncode == 0
 
 
+def test_a_host_clock_that_is_off_is_told_and_that_it_is_over(
+    site: Running, tmp_path: Path
+) -> None:
+    """The host's clock is stepped by a minute, which the platform's Date gives away, and back."""
+    with watched(site, tmp_path) as watch:
+        wait_for("a scrape of each service", lambda: _scraped(watch) == 3 or None)
+        told = 'nvr_clock_offset_seconds{source="platform"}'
+        wait_for("the platform's time", lambda: watch.ask("query", query=told)["result"] or None)
+        assert abs(_number(watch, told)) < 2
+        expected = {("NvrClockOff", "platform"), ("NvrTimeUntrusted", "")}
+        stepped = {("NvrClockStepped", "")}
+        assert not (expected | stepped) & watch.alerts("firing")
+        site.clock.set(MINUTE_US)
+        _wait(watch, "firing", expected | stepped, 60)
+        assert abs(_number(watch, told) + 60) < 2
+        _check_texts(watch)
+        site.clock.set(0, is_synchronized=True)
+        _wait(watch, "resolved", expected, 60)
+
+
 def _number(watch: Watch, query: str) -> float:
     (one,) = watch.ask("query", query=query)["result"]
     return float(one["value"][1])
@@ -153,9 +184,19 @@ def _scraped(watch: Watch) -> int:
         return 0
 
 
-def _wait(watch: Watch, status: str, expected: set[tuple[str, str]], timeout_s: float) -> None:
+def _wait(
+    watch: Watch,
+    status: str,
+    expected: set[tuple[str, str]],
+    timeout_s: float,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> None:
+    def are_told() -> bool:
+        meanwhile()
+        return expected <= watch.alerts(status)
+
     try:
-        wait_for(status, lambda: expected <= watch.alerts(status) or None, timeout_s)
+        wait_for(status, are_told, timeout_s)
     except AssertionError:
         missing = expected - watch.alerts(status)
         firing = watch.ask("alerts")["alerts"]
@@ -172,6 +213,47 @@ def _check_texts(watch: Watch) -> None:
                 assert text
                 assert "<error" not in text
                 assert "no value" not in text
+
+
+class Asked:
+    """Every query of the dashboards, asked again until it was answered once."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._open = all_queries({"site": re.escape(SITE), "camera": ".*"})
+
+    def again(self) -> frozenset[str]:
+        """Those that have no answer yet, nor are expected to."""
+        self._open = [query for query in self._open if not self._is_answered(query)]
+        return frozenset(query.where for query in self._open) - EMPTY_HERE
+
+    def _is_answered(self, query: Query) -> bool:
+        found = self._watch.ask("query", query=query.expression)["result"]
+        for one in found:
+            assert query.legend <= one["metric"].keys(), query
+        return any(one["value"][1] != "NaN" for one in found)
+
+
+def _call(site: Running, watch: Watch) -> None:
+    """The platform looks at a camera twice, and asks it for something."""
+    for count in (1, 2):
+        with Receiver().start() as receiver:
+            call = PeerCall(site.peer, HALL, offer(receiver))
+            assert call.invite().status == 200
+            told = "sum(nvr_gb28181_first_packet_seconds_count)"
+            wait_for("its figures", lambda: _is(watch, told, count))  # noqa: B023
+            assert call.bye().status == 200
+    body = (
+        '<?xml version="1.0"?>\n<Control><CmdType>DeviceControl</CmdType><SN>1</SN>'
+        f"<DeviceID>{HALL}</DeviceID><IFameCmd>Send</IFameCmd></Control>"
+    )
+    fields = (("Content-Type", "Application/MANSCDP+xml"),)
+    order = site.peer.request("MESSAGE", target=HALL, body=body.encode(), fields=fields)
+    assert site.peer.ask(order).status == 200
+
+
+def _is(watch: Watch, query: str, value: float) -> bool:
+    return [one["value"][1] for one in watch.ask("query", query=query)["result"]] == [str(value)]
 
 
 def test_the_sample_of_a_district_is_what_prometheus_takes() -> None:

@@ -19,11 +19,10 @@ _SITE = Path(__file__).with_name("host_clock")
 
 
 @dataclass(slots=True)
-class HostClock:
-    """The clock file, and the box under it."""
+class ClockFile:
+    """What the processes under :meth:`wrapper` take for the host's clock."""
 
     folder: Path
-    box: Box
     off_us: int = 0
 
     def wrapper(self) -> tuple[str, ...]:
@@ -48,6 +47,13 @@ class HostClock:
     def now_us(self) -> int:
         """What the host's clock shows."""
         return true_us() + self.off_us
+
+
+@dataclass(slots=True, kw_only=True)
+class HostClock(ClockFile):
+    """The clock, and the box under it."""
+
+    box: Box
 
     def start(self) -> None:
         self.box.start(*self.wrapper())
