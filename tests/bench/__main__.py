@@ -2,7 +2,17 @@
 
 import sys
 
-from tests.bench import console, diagnose, media, recordinfo, recording, scale, sweep, writers
+from tests.bench import (
+    console,
+    diagnose,
+    faults,
+    media,
+    recordinfo,
+    recording,
+    scale,
+    sweep,
+    writers,
+)
 
 BENCHMARKS = {
     "recording": recording.main,
@@ -12,6 +22,7 @@ BENCHMARKS = {
     "sweep": sweep.main,
     "media": media.main,
     "diagnose": diagnose.main,
+    "faults": faults.main,
     "console": console.main,
 }
 
