@@ -239,9 +239,7 @@ class AtWork:
                 verified = verify_camera(self.box.state / "index.db", roots, name, is_live=True)
             except (IndexUnavailable, VolumeError) as error:
                 return [f"{name}: {error}"]
-            given_up = {f"segment {name} {number}" for number in self._given_up(name)}
-            self.counts["given up, for the next start to finish"] += len(given_up)
-            found += [str(one) for one in verified.differences if one.thing not in given_up]
+            found += [str(one) for one in verified.differences]
             self.counts["segments verified"] += verified.segments
             self.counts["deleted ones passed"] = max(
                 verified.deleted, self.counts["deleted ones passed"]
@@ -260,12 +258,6 @@ class AtWork:
             ):
                 found.append(f"{name}: what is held is not there")
         return found
-
-    def _given_up(self, camera: str) -> list[int]:
-        """Segments that a disk had in hand when it went: whole after the next start."""
-        with self._sql() as connection:
-            query = "SELECT number FROM segment WHERE camera = ? AND end_reason = 'io_error'"
-            return [number for (number,) in connection.execute(query, (camera,))]
 
     @contextmanager
     def _sql(self) -> Iterator[sqlite3.Connection]:
@@ -322,8 +314,6 @@ class AtWork:
         # what has its tombstone goes on going at the next start
         assert len(set(there)) == len(there)
         assert set(there) - going == known - going, set(there) ^ known
-        given_up = {(name, number) for name in NAMES for number in self._given_up(name)}
-        files = [path for path in files if _name_of(path) not in given_up]
         broken = undecodable(files)
         assert not broken, broken
         self.counts["files decoded at rest"] += len(files)
