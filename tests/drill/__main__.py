@@ -23,7 +23,7 @@ from distribution import deb
 from edge.demo import plan_json
 from edge.demo.plan import CameraPlan, StreamPlan
 from tests.drill.clone import Clone
-from tests.drill.documents import commands
+from tests.drill.documents import blocks, commands, inline
 from tests.drill.machine import PACKAGES, Machine, debootstrapped
 from tests.drill.packages import broken, repacked
 
@@ -65,6 +65,7 @@ class Drill:
                     self.rescue,
                     self.remove_and_purge,
                     self.new_box_on_old_disks,
+                    self.backup_on_another_box,
                     self.acceptance,
                     self.documents,
                     self.encrypted_and_mirrored,
@@ -435,6 +436,33 @@ class Drill:
         assert told["adopted_segments"] == before, (told, before)
         return f"{before} segments adopted, recording on the same disks"
 
+    def backup_on_another_box(self) -> str:
+        """Nothing of the system's disk is left: the documents' way back."""
+        machine = self.machine
+        machine.write("/media/usb/passphrase", "correct horse")
+        machine.must("chmod", "600", "/media/usb/passphrase")
+        machine.must(
+            "xueliang", "backup", "-o", "/media/usb/box.backup",
+            "--passphrase-file", "/media/usb/passphrase",
+        )  # fmt: skip
+        before, key = self._footage(), machine.must("sha256sum", f"{STATE}/signing-key.pem")
+        machine.must("systemctl", "stop", "xueliang.target", *SERVICES)
+        machine.must("mv", STATE, "/root/lost-state")
+        machine.must("mv", "/etc/xueliang", "/root/lost-settings")
+        machine.must("systemd-tmpfiles", "--create", "xueliang-edge.conf")
+        page = (SOURCE / "docs/years.md").read_text()
+        [way] = [text for _, text in blocks(page) if "xueliang restore" in text]
+        for line in way.splitlines():
+            machine.must("sh", "-c", line)
+        self._wait_recording()
+        assert machine.must("sha256sum", f"{STATE}/signing-key.pem") == key
+        assert machine.run("xueliang", "verify", "--camera", "gate-exit").returncode == 0
+        assert machine.json("xueliang", "user", "list", "--json")
+        for service in SERVICES:
+            assert machine.said("systemctl", "is-active", service) == "active", service
+        timeline = self._recorded_s()
+        return f"the same key; {before} segments adopted, {timeline:.0f} s of them on the time line"
+
     def acceptance(self) -> str:
         """With its drill: the recorder is killed, systemd brings it back."""
         machine = self.machine
@@ -448,25 +476,23 @@ class Drill:
         return f"{results}; {drill['found'][0]}"
 
     def documents(self) -> str:
-        """What the documents have root do; each line once, by what this drill has at hand."""
+        """What the documents have root do; each block once, by what this drill has at hand."""
         machine = self.machine
-        ran: list[str] = []
-        for page in sorted((SOURCE / "docs").glob("*.md")):
-            for line in commands(page.read_text(), "root"):
-                if line in ran:
-                    continue
-                ran.append(line)
-                if line.startswith("/usr/lib/xueliang-edge/rollback"):
-                    done = machine.run("sh", "-c", line)  # there is no older version by now
-                    assert "no version to go back to" in done.stderr, done.stderr
-                elif line.startswith("xueliang setup"):
-                    continue  # done in the steps set up and new box
-                elif line.startswith("dpkg -i"):
-                    continue  # done in the steps install and upgrade
-                else:
-                    machine.must("sh", "-c", line)
+        pages = [page.read_text() for page in sorted((SOURCE / "docs").glob("*.md"))]
+        told = [text for page in pages for kind, text in blocks(page) if kind == "root"]
+        lines = [line for text in dict.fromkeys(told) for line in text.splitlines()]
+        said = [one for page in pages for one in inline(page) if not one.startswith("xueliang")]
+        lines += dict.fromkeys(said)
+        for line in lines:
+            if line.startswith("/usr/lib/xueliang-edge/rollback"):
+                done = machine.run("sh", "-c", line)  # there is no older version by now
+                assert "no version to go back to" in done.stderr, done.stderr
+            elif line.startswith(("xueliang setup", "dpkg -i")):
+                continue  # done in the steps set up, new box, install and upgrade
+            else:
+                machine.must("sh", "-c", line)
         self._wait_recording()
-        return f"{len(ran)} lines"
+        return f"{len(lines)} lines"
 
     def encrypted_and_mirrored(self) -> str:
         """Where this kernel has dm-crypt and md; says so where it has not."""
@@ -629,6 +655,14 @@ class Drill:
             (parse_instant(one["end"]) - parse_instant(one["start"])) / 1e6 for one in told["gaps"]
         ]
         return max(gaps, default=0.0)
+
+    def _recorded_s(self) -> float:
+        told = self.machine.json(
+            "xueliang", "timeline", "gate-exit", "--from", "2020-01-01", "--to", "2100-01-01",
+            "--json",
+        )  # fmt: skip
+        spans = told["spans"]
+        return sum(parse_instant(one["end"]) - parse_instant(one["start"]) for one in spans) / 1e6
 
     def _schema(self) -> str:
         script = (

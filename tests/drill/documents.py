@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+_INLINE = re.compile(r"(?<!`)`((?:xueliang|systemctl|journalctl|findmnt)(?: [^`]+)?)`")
 _BLOCK = re.compile(r"(?ms)^```sh ?(\w*)\n(.*?)^```$")
 
 
@@ -17,3 +18,8 @@ def blocks(text: str) -> Iterator[tuple[str, str]]:
 def commands(text: str, kind: str) -> list[str]:
     """Every line of the blocks of one kind."""
     return [line for one, block in blocks(text) if one == kind for line in block.splitlines()]
+
+
+def inline(text: str) -> list[str]:
+    """Commands within sentences and tables, each once."""
+    return list(dict.fromkeys(_INLINE.findall(text)))

@@ -17,7 +17,7 @@ import pytest
 from edge.cli import main
 from edge.demo.plan import CameraPlan, StreamPlan
 from retention.forecast import needed_bytes
-from tests.drill.documents import blocks, commands
+from tests.drill.documents import blocks, commands, inline
 from tests.support.box import XUELIANG, Box, BoxCamera
 from tests.support.cameras import demo_process
 
@@ -95,6 +95,21 @@ def test_commands_are_those_of_the_program() -> None:
             while isinstance(command, click.Group):
                 command = command.commands[words.pop(0)]
             command.make_context(line, words)  # raises for what is not understood
+
+
+def test_commands_within_sentences_are_those_of_the_program() -> None:
+    """Names and options, without the values that stand there for a person."""
+    for page in DOCS.glob("*.md"):
+        for line in inline(page.read_text()):
+            name, *words = line.split()
+            command: click.Command = main
+            while name == "xueliang" and words:
+                word = words.pop(0)
+                if isinstance(command, click.Group):
+                    command = command.commands[word]
+                elif word.startswith("-"):
+                    known = [one for option in command.params for one in option.opts]
+                    assert word in known, (page.name, line)
 
 
 @pytest.mark.skipif(not FULL, reason="runs every command: make faults")
