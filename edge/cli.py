@@ -177,8 +177,13 @@ def setup(
 @main.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path, file_okay=False))
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--drills", is_flag=True, help="同 as --drill recorder")
 @click.option(
-    "--drills", is_flag=True, help="故障演练 also kill the recorder, and see it come back"
+    "--drill",
+    "drill_names",
+    multiple=True,
+    type=click.Choice(["recorder", "network", "disk"]),
+    help="故障演练 recorder: 杀录像进程 it is killed; network, disk: 人拔网线、拔盘 you pull",
 )
 @click.option("--verify", "is_verifying", is_flag=True, help="校验报告 check the report in FOLDER")
 @config_option
@@ -188,12 +193,14 @@ def accept(
     folder: Path | None,
     output: Path | None,
     drills: bool,
+    drill_names: tuple[str, ...],
     is_verifying: bool,
     config_path: Path,
     as_json: bool,
 ) -> None:
     """验收 The acceptance checks that a machine can run, as a signed report in -o FOLDER."""
     from edge.acceptance import run as acceptance
+    from edge.acceptance.drills import Drill
     from edge.acceptance.report import text_of
 
     if is_verifying:
@@ -210,7 +217,12 @@ def accept(
     target = output or folder
     if target is None:
         raise click.UsageError("the report needs a folder: -o FOLDER")
-    document = acceptance.accept(load(config_path), target, with_drills=drills)
+    document = acceptance.accept(
+        load(config_path),
+        target,
+        drills=frozenset(map(Drill, [*drill_names, *(["recorder"] if drills else [])])),
+        say=lambda line: click.echo(line, err=True),
+    )
     _tell(document, text_of, as_json=as_json)
     if not document["accepted"]:
         sys.exit(EXIT_FINDING)

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from edge.alarms.codes import Code
+
 COMPLETENESS_MIN = 0.995
 #: Time in the picture against standard time: the limit of DB31/T 329.21-2019, and our own target.
 CLOCK_LIMIT_S, CLOCK_TARGET_S = 30.0, 5.0
@@ -43,10 +45,21 @@ class Item:
         return {**asdict(self), "found": list(self.found)}
 
 
+#: Number and names of each drill.
+DRILLS = {
+    "recorder": ("13", "断点演练：录像进程被杀", "drill: the recorder is killed"),
+    "network": ("13a", "断网演练：摄像机断线", "drill: a camera's cable is pulled"),
+    "disk": ("13b", "拔盘演练：录像盘掉线", "drill: a disk of footage is pulled"),
+}
+#: What a camera that is away may be told as.
+_AWAY = frozenset({"camera_offline", "network", "camera_refused"})
+_DISK = frozenset({"disk_failed", "disk_full", "disk_slow"})
+
 MANUAL = (
     ("1", "点位覆盖与禁装区域", "coverage as planned; banned rooms clear"),
     ("2", "昼夜图像质量", "day and night picture, by eye"),
     ("12", "角色与审批", "roles: wrong role refused, exports approved"),
+    ("13c", "断电演练与不间断电源", "power is cut: the UPS lasts, recording comes back"),
     ("14", "到期删除与保全", "deletion and hold, in a lab copy with an accelerated clock"),
     ("15", "图像诊断抽测", "staged cover, blur and move are found"),
     ("16", "试运行不少于 30 天", "trial run of 30 days or more"),
@@ -143,6 +156,34 @@ def resolution(cameras: Sequence[Mapping[str, Any]]) -> Item:
     return judged("3", "分辨率 ≥1080p", "resolution of 1080p", faults, mend, *facts)
 
 
+def overlays(cameras: Sequence[Mapping[str, Any]]) -> Item:
+    """The texts in the picture, as care read them by ONVIF: name as in the tree, date and time."""
+    faults: list[str] = []
+    facts: list[str] = []
+    is_young = has_seen = False
+    for one in cameras:
+        if not one["enabled"]:
+            continue
+        care = one.get("care")
+        if care is not None and care["looked"] is None:
+            is_young = True
+            facts.append(f"{one['camera']}: not looked at yet")
+        elif care is None or not care["texts_read"]:
+            facts.append(f"{one['camera']}: does not tell its texts, look at its picture")
+        else:
+            has_seen = True
+            faults += [
+                f"{one['camera']}: {found['zh']} {found['en']}"
+                for found in care["findings"]
+                if found["code"] == Code.CAMERA_NAME_DIFFERS.value
+            ]
+    mend = "xueliang camera set-osd CAMERA, or on the camera's own page"
+    item = judged("7", "画面字符与名称、时间", "texts in the picture", faults, mend, *facts)
+    if is_young:
+        return _not_yet(item)
+    return item if has_seen else replace(item, result=Result.MANUAL)
+
+
 def clocks(
     host_is_synchronized: bool,
     time_trusted: bool | None,
@@ -202,6 +243,82 @@ def registration(platforms: Sequence[Mapping[str, Any]]) -> Item:
     facts = [f"{one['platform']}: since {one.get('since')}" for one in platforms]
     mend = "see the platform-joining guide, by the state that is named"
     return judged("8", "平台注册", "registered with platforms", faults, mend, *facts)
+
+
+def drill_left(drill: str) -> Item:
+    """One that was not asked for."""
+    number, zh, en = DRILLS[drill]
+    found = (f"not run: xueliang accept --drill {drill}",)
+    return Item(number=number, zh=zh, en=en, result=Result.MANUAL, found=found)
+
+
+def drill_not_done(drill: str, why: str) -> Item:
+    number, zh, en = DRILLS[drill]
+    return Item(number=number, zh=zh, en=en, result=Result.SKIPPED, found=(why,))
+
+
+def recorder_drill(back_s: float | None, limit_s: float, gaps: Mapping[str, Sequence[str]]) -> Item:
+    """Args:
+    back_s: recording again after so long; None: not in ``limit_s``.
+    gaps: causes of each camera's gaps since before the drill.
+    """
+    mend = "is edge started by systemd (Restart=always)?"
+    if back_s is None:
+        faults = [f"not recording {limit_s:.0f} s after it was killed"]
+        return judged(*DRILLS["recorder"], faults, mend)
+    faults = [
+        f"{name}: the gap is not told as service_crashed ({', '.join(causes) or 'no gap'})"
+        for name, causes in gaps.items()
+        if "service_crashed" not in causes
+    ]
+    facts = (f"recording again after {back_s:.1f} s", *_told(gaps))
+    return judged(*DRILLS["recorder"], faults, mend, *facts)
+
+
+def network_drill(gone: Sequence[str], is_back: bool, gaps: Mapping[str, Sequence[str]]) -> Item:
+    """Args:
+    gone: cameras that were seen away.
+    gaps: causes of the gaps of every camera that was recorded before.
+    """
+    faults = [] if is_back else [f"{', '.join(gone)}: not recorded again"]
+    for name, causes in gaps.items():
+        if name in gone and not _AWAY & set(causes):
+            faults.append(f"{name}: the gap is not told ({', '.join(causes) or 'no gap'})")
+        if name not in gone and causes:
+            faults.append(f"{name}: missed something, too ({', '.join(causes)})")
+    facts = (f"away: {', '.join(gone)}; recorded again", *_told(gaps))
+    mend = "see xueliang timeline and xueliang alarms of these cameras"
+    return judged(*DRILLS["network"], faults, mend, *facts)
+
+
+def disk_drill(
+    gone: Sequence[str],
+    *,
+    has_other: bool,
+    goes_on: bool,
+    is_back: bool,
+    gaps: Mapping[str, Sequence[str]],
+) -> Item:
+    """Args:
+    has_other: a disk was left; then nothing may be missing.
+    goes_on: recording went on there in time.
+    gaps: causes of each camera's gaps since before the drill.
+    """
+    faults = [] if is_back else [f"{', '.join(gone)}: not in use again"]
+    if has_other and not goes_on:
+        faults.append("recording did not go on elsewhere in time")
+    for name, causes in gaps.items():
+        if causes and (has_other or not set(causes) <= _DISK):
+            faults.append(f"{name}: something is missing ({', '.join(causes)})")
+    facts = [f"pulled: {', '.join(gone)}; in use again", *_told(gaps)]
+    if has_other and not any(gaps.values()):
+        facts.append("recording went on elsewhere, nothing is missing")
+    mend = "see xueliang status and xueliang alarms of these disks"
+    return judged(*DRILLS["disk"], faults, mend, *facts)
+
+
+def _told(gaps: Mapping[str, Sequence[str]]) -> list[str]:
+    return [f"{name}: gap told as {', '.join(causes)}" for name, causes in gaps.items() if causes]
 
 
 def is_accepted(items: Sequence[Item]) -> bool:

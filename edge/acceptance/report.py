@@ -17,8 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from edge.acceptance.items import Item, Result, is_accepted
+from edge.terminal_text import columns, wrapped
 from retention.export_verifier import canonical, fingerprint_of
 
+RESULT_COLUMNS = 20
 FORMAT = "xueliang acceptance 1"
 JSON_NAME, HTML_NAME = "acceptance.json", "acceptance.html"
 _RESULTS_ZH = {
@@ -77,13 +79,13 @@ def text_of(document: dict[str, Any]) -> str:
     lines = [f"{document['site']}  {document['at']}  {document['version']}", ""]
     for item in document["items"]:
         result = Result(item["result"])
-        lines.append(
-            f"{item['number']:>3}  {_RESULTS_ZH[result]} {result.value}  {item['zh']} {item['en']}"
-        )
-        if result is not Result.MANUAL:
-            lines += [f"       {fact}" for fact in item["found"]]
+        told = f"{_RESULTS_ZH[result]} {result.value}"
+        head = f"{item['number']:>3}  {told}{' ' * (RESULT_COLUMNS - columns(told))}"
+        lines += wrapped(f"{item['zh']} {item['en']}", head, " " * columns(head))
+        for fact in item["found"]:
+            lines += wrapped(fact, "       ", "         ")
         if item["mend"]:
-            lines.append(f"       → {item['mend']}")
+            lines += wrapped(item["mend"], "       → ", "         ")
     verdict = "可机检项目全部通过" if document["accepted"] else "有不通过项"
     told = "all that a machine can check" if document["accepted"] else "some items failed"
     lines += ["", f"{verdict} {told}", f"密钥 key {fingerprint(document)}"]

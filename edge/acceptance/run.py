@@ -4,22 +4,19 @@ drills, which are run on request."""
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from config.errors import XueliangError
-from config.instants import format_instant, parse_instant, zone_named
+from config.instants import format_instant, zone_named
 from config.schema import Settings
 from config.secrets import SecretUnusable, read_secret
-from edge import control
 from edge.acceptance import items
-from edge.acceptance.items import Item, Result, judged
+from edge.acceptance.drills import Drill, run_drills
+from edge.acceptance.items import Item, judged
 from edge.acceptance.report import HTML_NAME, JSON_NAME, faults_of, html_of, signed
 from edge.archive_check import archive_findings
 from edge.audit_verification import is_sound, verify_all
@@ -29,15 +26,14 @@ from edge.check import Severity, check_machine
 from edge.planning import plan_document
 from edge.self_check import at_leisure, offsets_of_cameras
 from edge.self_check import run as self_check
-from edge.status import index_path, status_document, timeline_document
+from edge.status import index_path, status_document
 from retention.audit import os_actor
 from retention.audit_chain import Action
 from retention.clock import SystemClock, is_clock_synchronized
 from retention.completeness import local_date
 from retention.keys import signing_key
+from retention.whole_file import make_folder, replace_file
 
-#: Recording again after edge was killed; a service manager starts it after a second.
-DRILL_S = 60.0
 REPORT_BYTES_MAX = 4 * 2**20
 
 
@@ -47,8 +43,13 @@ class AcceptanceRefused(XueliangError):
     code = "acceptance_refused"
 
 
-def accept(settings: Settings, folder: Path, *, with_drills: bool) -> dict[str, Any]:
+def accept(
+    settings: Settings, folder: Path, *, drills: frozenset[Drill], say: Callable[[str], None]
+) -> dict[str, Any]:
     """Check everything, and write the signed report into ``folder``, on record.
+
+    Args:
+        say: tells the person at the box what to do in a drill.
 
     Raises:
         IndexUnavailable, AuditUnavailable, KeyUnusable, AcceptanceRefused.
@@ -56,7 +57,7 @@ def accept(settings: Settings, folder: Path, *, with_drills: bool) -> dict[str, 
     clock = SystemClock()
     zone = zone_named(settings.site.timezone)
     with on_record(settings, Action.ACCEPTANCE, str(folder)) as deed:
-        found = [*_checked(settings, clock), *(_drills(settings) if with_drills else [])]
+        found = [*_checked(settings, clock), *run_drills(settings, drills, say)]
         found += items.manual_items()
         document = signed(
             signing_key(settings.storage.state_dir),
@@ -68,10 +69,10 @@ def accept(settings: Settings, folder: Path, *, with_drills: bool) -> dict[str, 
         )
         deed.told["accepted"] = document["accepted"]
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             text = json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True)
-            (folder / JSON_NAME).write_text(text + "\n")
-            (folder / HTML_NAME).write_text(html_of(document))
+            replace_file(folder / JSON_NAME, text.encode() + b"\n", mode=0o644)
+            replace_file(folder / HTML_NAME, html_of(document).encode(), mode=0o644)
         except OSError as error:
             raise AcceptanceRefused(f"{folder} cannot be written: {error.strerror}") from error
     return document
@@ -115,6 +116,7 @@ def _checked(settings: Settings, clock: SystemClock) -> Iterator[Item]:
         None if told is None else told["trusted"],
         {one["camera"]: one.get("clock_offset_seconds") for one in cameras if one["enabled"]},
     )
+    yield items.overlays(cameras)
     yield from items.poll(
         self_check(
             settings,
@@ -195,56 +197,3 @@ def _audit(settings: Settings) -> Item:
     faults = [] if is_sound(verdicts) else ["an audit log cannot be believed"]
     mend = "xueliang audit verify names it"
     return judged("12a", "审计日志", "audit logs are whole", faults, mend, f"{len(verdicts)} logs")
-
-
-def _drills(settings: Settings) -> Iterator[Item]:
-    """edge is killed: recording comes back by itself, and the gap is told with its cause."""
-    zh, en = "断点演练：录像进程被杀", "drill: the recorder is killed"
-    pid = _edge_pid(settings)
-    if pid is None:
-        yield Item(number="13", zh=zh, en=en, result=Result.SKIPPED, found=("edge does not run",))
-        return
-    zone = zone_named(settings.site.timezone)
-    since_us = SystemClock().utc_us()
-    os.kill(pid, signal.SIGKILL)
-    begun_s = time.monotonic()
-    faults: list[str] = []
-    facts: list[str] = []
-    while not _is_recording(settings):
-        if time.monotonic() - begun_s > DRILL_S:
-            faults.append(f"not recording {DRILL_S:.0f} s after it was killed")
-            break
-        time.sleep(0.5)
-    else:
-        facts.append(f"recording again after {time.monotonic() - begun_s:.1f} s")
-        until = format_instant(SystemClock().utc_us(), zone)
-        for camera in settings.camera:
-            if not camera.enabled:
-                continue
-            since = format_instant(since_us - 10_000_000, zone)
-            told = timeline_document(settings, camera.id, since, until)
-            gaps = [
-                f"{parse_instant(one['end']) - parse_instant(one['start']):.0f} us {one['cause']}"
-                for one in told["gaps"]
-            ]
-            if not any(one["cause"] == "service_crashed" for one in told["gaps"]):
-                faults.append(f"{camera.id}: the gap is not told as service_crashed ({gaps})")
-    yield judged("13", zh, en, faults, "is edge started by systemd (Restart=always)?", *facts)
-
-
-def _edge_pid(settings: Settings) -> int | None:
-    try:
-        return int(control.ask(settings.storage.state_dir, "ping")["pid"])
-    except (control.ControlUnavailable, control.ControlRefused, KeyError):
-        return None
-
-
-def _is_recording(settings: Settings) -> bool:
-    try:
-        document = status_document(settings)
-    except XueliangError:
-        return False
-    cameras = [one for one in document["cameras"] if one["enabled"]]
-    return bool(document["edge"]["running"]) and all(
-        one["recording"] and one["newest_age_seconds"] < DRILL_S / 6 for one in cameras
-    )

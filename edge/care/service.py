@@ -435,6 +435,7 @@ class Care:
             "looked": None if looked is None else format_instant(looked, zone),
             "ok": cared.failures == 0 and cared.looked is not None,
             "trouble": cared.trouble,
+            "texts_read": cared.looked is not None and cared.looked.overlays is not None,
             "events": cared.watch or "not wanted",
             "tamper": sorted(cared.tampers),
             "moved": one.moved_to is not None,

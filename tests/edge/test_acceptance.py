@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
-from pathlib import Path
 from typing import Any
 
-import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.acceptance import items
+from edge.acceptance.drills import Drill
 from edge.acceptance.items import Item, Result
-from edge.acceptance.report import HTML_NAME, JSON_NAME, faults_of, html_of, signed
-from edge.demo.plan import CameraPlan, StreamPlan
-from tests.support.box import Box, BoxCamera
-from tests.support.cameras import demo_process
+from edge.acceptance.report import faults_of, html_of, signed, text_of
+from edge.alarms.codes import Code
+from edge.terminal_text import WIDTH, columns
 
 CAMERA = {
     "camera": "gate",
@@ -74,6 +71,80 @@ def test_what_cannot_be_seen_yet_is_not_passed() -> None:
     assert {item.result for item in items.manual_items()} == {Result.MANUAL}
 
 
+POLLED = {"camera": "gate", "state": "complete", "faults": [], "plays": []}
+
+
+def test_a_list_that_is_wrong_or_could_not_be_had_fails() -> None:
+    play = {"what": "oldest", "state": "ok", "at": "10:00", "pictures": 25}
+    listed, played = items.poll({"cameras": [{**POLLED, "plays": [play]}]})
+    assert (listed.result, played.result) == (Result.PASSED, Result.PASSED)
+    assert "25 pictures" in played.found[0]
+    for changes in ({"faults": ["items overlap"]}, {"state": "check_failed"}):
+        listed, _ = items.poll({"cameras": [{**POLLED, **changes}]})
+        assert listed.result is Result.FAILED
+    for state in ("mismatch", "unreadable"):
+        _, played = items.poll({"cameras": [{**POLLED, "plays": [{**play, "state": state}]}]})
+        assert played.result is Result.FAILED
+
+
+def test_texts_in_the_picture_are_those_that_care_saw() -> None:
+    seen = {"looked": "now", "texts_read": True, "findings": []}
+    other = {"code": "camera_encoder", "zh": "码率", "en": "bit rate"}
+    wrong = {"code": Code.CAMERA_NAME_DIFFERS.value, "zh": "画面字符", "en": "the picture says 'x'"}
+    assert items.overlays(camera(care={**seen, "findings": [other]})).result is Result.PASSED
+    failed = items.overlays(camera(care={**seen, "findings": [wrong]}))
+    assert failed.result is Result.FAILED
+    assert "the picture says" in failed.found[0]
+    assert items.overlays(camera(care={**seen, "looked": None})).result is Result.NOT_YET
+    assert items.overlays(camera()).result is Result.MANUAL
+    assert items.overlays(camera(care={**seen, "texts_read": False})).result is Result.MANUAL
+    mixed = items.overlays([{**CAMERA, "care": seen}, {**CAMERA, "camera": "hall"}])
+    assert mixed.result is Result.PASSED
+    assert "hall" in " ".join(mixed.found)
+
+
+def test_drills_pass_only_where_all_came_back_and_was_told() -> None:
+    gaps = {"gate": ["camera_offline"], "hall": []}
+    assert items.network_drill(["gate"], True, gaps).result is Result.PASSED
+    for bad in (
+        items.network_drill(["gate"], False, gaps),
+        items.network_drill(["gate"], True, {"gate": [], "hall": []}),
+        items.network_drill(["gate"], True, {"gate": ["unknown"]}),
+        items.network_drill(["gate"], True, {**gaps, "hall": ["network"]}),
+        items.recorder_drill(None, 60, {}),
+        items.recorder_drill(3.0, 60, {"gate": ["unknown"]}),
+        pulled(goes_on=False),
+        pulled(is_back=False),
+        pulled(gaps={"gate": ["disk_failed"]}),
+        pulled(has_other=False, gaps={"gate": ["unknown"]}),
+    ):
+        assert bad.result is Result.FAILED
+        assert bad.mend
+    assert items.recorder_drill(3.0, 60, {"gate": ["service_crashed"]}).result is Result.PASSED
+    assert pulled().result is Result.PASSED
+    only = pulled(has_other=False, goes_on=False, gaps={"gate": ["disk_failed"]})
+    assert only.result is Result.PASSED  # there was nowhere else to go
+    assert "disk_failed" in " ".join(only.found)
+    numbers = [items.drill_left(one).number for one in Drill]
+    assert numbers == ["13", "13a", "13b"]
+
+
+def pulled(**changes: Any) -> Item:
+    told = {"has_other": True, "goes_on": True, "is_back": True, "gaps": {"gate": []}, **changes}
+    return items.disk_drill(["/srv/a"], **told)
+
+
+def test_a_terminal_of_eighty_columns_shows_all_of_it() -> None:
+    long = "gate: " + "a word and 一句中文 " * 20
+    made = Item(
+        number="11b", zh="端口、路由与磁盘" * 4, en="ports", result=Result.NOT_YET,
+        found=(long,), mend="mend it " * 20,
+    )  # fmt: skip
+    text = text_of(report(items=[made]))
+    assert max(map(columns, text.splitlines())) <= WIDTH
+    assert "".join(text.split()).count("一句中文") == 20
+
+
 def report(**changes: Any) -> dict[str, Any]:
     made = [Item(number="3", zh="一", en="one", result=Result.PASSED, found=("<b>",))]
     given = {"site": "站", "at": "now", "version": "1", "items": made, "by": "os:a", **changes}
@@ -99,42 +170,3 @@ def test_any_change_is_found(name: str, text: str) -> None:
     st.sampled_from(["format", "key", "signature", "items"]), x)))  # fmt: skip
 def test_what_is_no_report_is_refused(document: Any) -> None:
     assert faults_of(document)
-
-
-@pytest.mark.integration
-@pytest.mark.timeout(120)
-def test_a_recording_box_is_checked(tmp_path: Path) -> None:
-    plan = CameraPlan(id="gate", stream=StreamPlan(width=320, height=192), password="Gate-2026-x")
-    with demo_process(plan) as site:
-        source = f'rtsp = "{site["gate"].rtsp}"\nexpose = false'
-        box = Box(
-            folder=tmp_path / "box",
-            cameras=[BoxCamera(id="gate", source=source, password="Gate-2026-x")],
-            segment_seconds=2,
-        )
-        box.write_config()
-        box.start()
-        try:
-            box.wait_recording()
-            time.sleep(3)
-            folder = tmp_path / "report"
-            done = box.xueliang("accept", "-o", str(folder), "--json")
-            assert done.returncode == 1, done.stderr  # the demo's picture is small
-            document = json.loads(done.stdout)
-            results = {item["number"]: item["result"] for item in document["items"]}
-            assert results["4a"] == results["5b"] == results["9"] == results["11a"] == "passed"
-            assert results["3"] == "failed"
-            assert results["8"] == "skipped"
-            assert results["16"] == "manual"
-            [key] = {one for one in [box.xueliang("accept", "--verify", str(folder)).stdout] if one}
-            assert "密钥 key" in key
-            text = (folder / JSON_NAME).read_text()
-            (folder / JSON_NAME).write_text(text.replace('"failed"', '"passed"'))
-            assert box.xueliang("accept", "--verify", str(folder)).returncode == 1
-            (folder / JSON_NAME).write_text(text)
-            (folder / HTML_NAME).write_text("<p>all is well")
-            assert box.xueliang("accept", "--verify", str(folder)).returncode == 1
-            listed = box.json("audit", "list")
-            assert any(one["action"] == "acceptance" for one in listed)
-        finally:
-            box.stop()
