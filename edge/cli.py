@@ -293,11 +293,12 @@ def restore(
 @_report_errors
 def run(services: tuple[str, ...], config_path: Path, as_json: bool) -> None:
     """前台运行 Run all services, or the named ones, in the foreground."""
-    from edge.daemon import run_edge
     from edge.services import run_services
 
     del as_json  # a service prints nothing
     if set(services) == {"edge"}:
+        from edge.daemon import run_edge
+
         run_edge(config_path)
         return
     load(config_path)  # its faults once, not from each service
