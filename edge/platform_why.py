@@ -10,6 +10,7 @@ _WHY = {
     "uplink_not_running": ("联网服务未运行", "the uplink service does not run"),
     "no_interface": ("联网接口未就绪", "the reserved interface is not ready"),
     "idle": ("尚未开始注册", "registration has not begun"),
+    "registered": ("已注册", "registered"),
     "registering": ("正在注册", "registering"),
     "waiting": ("等待重试", "waiting to try again"),
     "unregistering": ("正在注销", "leaving"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
@@ -21,11 +22,13 @@ from edge.console import settings_file
 from edge.console.acceptance import checklist
 from edge.console.commands import run_command
 from edge.console.guard import BadRequest, NotFound
+from edge.console.phrases import LANGUAGES
 from edge.console.roles import Permission
 from edge.console.rules import Rule
 from edge.console.settings_pages import put_in_force
 from edge.console.settings_text import CannotChange, quoted, with_table, with_value, without
 from edge.console.visit import Visit
+from edge.platform_why import platform_why
 from retention.audit_chain import Action, Outcome, printable
 from retention.model import GapCause
 
@@ -66,7 +69,7 @@ async def _page(
         "setup.html",
         status,
         states={camera.id: told.get(camera.id, {}) for camera in parts.settings.camera},
-        platforms=seen.platforms,
+        platforms=[_in_words(one, visit.language) for one in seen.platforms],
         found=found,
         trial=trial,
         other_network=_other_network(parts.settings.camera, trial, visit.form.get("onvif", "")),
@@ -83,6 +86,15 @@ def _duplicates(cameras: tuple[Camera, ...]) -> list[str]:
     """Names that stand more than once: no two views may carry the same text."""
     names = [camera.name for camera in cameras]
     return sorted({name for name in names if names.count(name) > 1})
+
+
+def _in_words(platform: Mapping[str, Any], language: str) -> dict[str, Any]:
+    words = {
+        key: platform_why(platform[key])[LANGUAGES.index(language)]
+        for key in ("state", "trouble")
+        if platform.get(key)
+    }
+    return {**platform, **words}
 
 
 def _other_network(cameras: tuple[Camera, ...], trial: dict[str, Any] | None, address: str) -> str:

@@ -204,7 +204,7 @@ class Drill:
             "diagnose": {"read footage", "read index", "live tap"},
             # These are root: without the capabilities, the network and the disks of one.
             "smart": {"read footage", "read index", "live tap", "root"},
-            "settings": {"root"},
+            "settings": set(),
             "rescue@": {"read footage", "read index", "live tap", "root", "program"},
             "power-fail": {"read footage", "read index", "live tap"},
         }  # fmt: skip

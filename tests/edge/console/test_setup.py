@@ -5,16 +5,20 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from config.load import load, parse
 from edge.console.parts import Parts
 from edge.console.roles import Role
 from edge.demo.plan import CameraPlan, StreamPlan
-from tests.support.box import Box, wait_for
+from edge.neighbours import UPLINK_PORT
+from retention.endpoint import Endpoint, Health
+from tests.support.box import Box, free_port, wait_for
 from tests.support.cameras import Camera, demo_site
 from tests.support.console_site import Browser, ConsoleSite
 
@@ -156,3 +160,44 @@ def test_discovery_asks_every_network(edge: Box, tmp_path: Path) -> None:
     assert answer.status_code in (200, 409)
     assert "没有摄像机应答" in answer.text or "没有可用于查找的网络接口" in answer.text
     site.__exit__()
+
+
+def test_the_platform_step_tells_what_uplink_tells(tmp_path: Path) -> None:
+    """Registered, or why not, in the visitor's language; from an endpoint as uplink has it."""
+    port, told = free_port(), {"platform": "police", "registered": True, "state": "registered"}
+    password = tmp_path / "password"
+    password.touch(0o600)
+    password.write_text("x")
+    platform = f"""[metrics]
+bind = "127.0.0.1:{port}"
+[[platform]]
+name = "police"
+authorised_by = "test"
+server = "192.0.2.200:5060"
+server_id = "34020000002000000001"
+domain = "3402000000"
+device_id = "34020000001180000001"
+password_file = "{password}"
+bind = "192.0.2.50"
+"""
+    health = Health(is_healthy=True, reasons={})
+    with ConsoleSite(tmp_path / "console", cameras=(), more=platform) as site:
+        integrator = site.person(Role.INTEGRATOR)
+        assert "联网服务未运行" in integrator.get("/setup").text
+        with closing(
+            Endpoint(
+                "127.0.0.1",
+                port + UPLINK_PORT,
+                CollectorRegistry(),
+                lambda: health,
+                lambda: {"platforms": [told]},
+            )
+        ):
+            site.clock.sleep(3)
+            assert "已注册" in integrator.get("/setup").text
+            told |= {"registered": False, "state": "waiting", "trouble": "auth: realm 'x'"}
+            site.clock.sleep(3)
+            page = integrator.get("/setup").text
+            assert "未注册" in page
+            assert "平台不接受密码：realm" in page
+            assert "平台不接受密码" in integrator.get("/").text

@@ -91,6 +91,11 @@ def test_a_camera_is_found_and_records(page: tuple[Page, Box]) -> None:
     at.click("form[action^='/setup/discover'] button")
     expect(at.locator("ul.found > li")).to_have_count(2)
     expect(at.locator("ul.found .badge.ok")).to_have_count(1)  # it is known now
+    at.goto("/setup")
+    for field, value in {"cameras": "4", "mbps": "4", "days": "90"}.items():
+        at.fill(f"#plan-{field}", value)
+    at.click("#capacity button")
+    assert "14.15 TiB" in at.inner_text("main")
     at.goto("/setup/acceptance")
     assert "人行出口" in at.inner_text("main")
 
