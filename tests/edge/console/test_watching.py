@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from config.instants import format_instant
+from config.instants import format_instant, parse_instant
 from edge.console.roles import Role
 from retention.model import US_PER_S
 from tests.support.accessibility import serious
@@ -270,16 +270,34 @@ def test_a_phone_shows_the_same(browser: Browser, box: ConsoleBox, store: DemoSt
 
 
 def test_every_look_is_on_record_before_it(page: Page, box: ConsoleBox, store: DemoStore) -> None:
-    """Who, which camera, which range, why."""
-    watch(page, ["gate"], store.begin_us + 5 * S, store.begin_us + 9 * S)
+    """Who, which camera, which range, why; and what went out of it, once it is over."""
+    from_us, to_us = store.begin_us + 5 * S, store.begin_us + 9 * S
+    watch(page, ["gate"], from_us, to_us)
+    last = _looks(box, "begun")[-1]
+    assert last["actor"] == "person:chen"
+    assert last["subject"] == "cameras:gate"
+    assert last["detail"]["reason"] == REASON
+    assert last["detail"]["from_us"] == from_us
+    assert last["detail"]["to_us"] == to_us
+    page.click("header form button")
+    page.wait_for_url("**/login")
+
+    def is_told() -> list[dict[str, Any]] | None:
+        looks = _looks(box, "done")
+        return [one for one in looks if one["detail"]["grant"] == last["detail"]["grant"]] or None
+
+    (over,) = wait_for("what went out", is_told, 30)
+    assert over["actor"] == "person:chen"
+    assert over["subject"] == "cameras:gate"
+    begin_us, end_us = map(parse_instant, over["detail"]["ranges"].split("/"))
+    assert begin_us <= from_us
+    assert end_us == store.begin_us + 10 * S  # whole fragments, and to the end of the range
+
+
+def _looks(box: ConsoleBox, outcome: str) -> list[dict[str, Any]]:
     found = [
         json.loads(line)
         for path in sorted((box.state / "audit" / "console").glob("*.jsonl"))
         for line in path.read_text().splitlines()
     ]
-    last: dict[str, Any] = [one for one in found if one["action"] == "footage_access"][-1]
-    assert last["actor"] == "person:chen"
-    assert last["subject"] == "cameras:gate"
-    assert last["detail"]["reason"] == REASON
-    assert last["detail"]["from_us"] == store.begin_us + 5 * S
-    assert last["detail"]["to_us"] == store.begin_us + 9 * S
+    return [one for one in found if (one["action"], one["outcome"]) == ("footage_access", outcome)]
