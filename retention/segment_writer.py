@@ -39,6 +39,8 @@ class SegmentWriter:
         self.end_reason: EndReason | None = None
         #: Set by :meth:`salvage`: nothing is durable, yet the file could not be removed.
         self.is_left_behind = False
+        #: Set by :meth:`salvage`: why the file was not finished.
+        self.salvage_error: VolumeError | None = None
         self._volume = volume
         self._open_row = open_row
         self._unfit = ""
@@ -141,8 +143,9 @@ class SegmentWriter:
             elif file is not None:
                 file.discard()
         except VolumeError as error:
-            self.end_reason = EndReason.IO_ERROR  # the next start finishes such a file
+            self.end_reason = EndReason.IO_ERROR  # finished once the disk is well (recover)
             self.is_left_behind = not self._entries
+            self.salvage_error = error
             log.warning("segment_without_trailer", extra=self._extra(error))
         return is_whole
 

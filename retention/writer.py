@@ -405,6 +405,8 @@ class VolumeWriter(WriterOperations):
 
     def _give_up(self, key: _Key, segment: SegmentWriter) -> None:
         segment.salvage(keep_undurable=False)
+        if segment.salvage_error is not None:
+            self._note_error(segment.salvage_error)
         self._end_row(key, segment)
 
     def _end_row(self, key: _Key, segment: SegmentWriter) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import subprocess
 import threading
@@ -16,8 +17,8 @@ from retention import writer as writer_module
 from retention.layout import segment_path
 from retention.model import US_PER_S, AccessUnit, EndReason, Fragment, GapCause, Track
 from retention.mp4.scan import scan
-from retention.volume import Volume
-from retention.volume_errors import VolumeState
+from retention.volume import SegmentFile, Volume
+from retention.volume_errors import VolumeState, failure
 from retention.writer import VolumeWriter
 from retention.writer_ports import Durable, Failed, Refused, Sealed, VolumeChanged
 from tests.retention.conftest import Mount
@@ -315,6 +316,34 @@ def test_a_hung_disk_blocks_its_own_thread_only(mount: Mount) -> None:
         thaw.cancel()
         subprocess.run(["fsfreeze", "-u", str(root)], check=False, capture_output=True)
         subprocess.run(["umount", "-l", str(root)], check=False)
+
+
+def test_a_disk_that_does_not_let_go_of_what_is_abandoned_has_failed(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks after volumes that are well again then finishes the file."""
+    monkeypatch.setattr(writer_module, "PROBE_US", 50_000)
+    told = Told()
+    writer = start(volume, told)
+    writer.open(header())
+    write(writer, range(2))
+    told.wait_for(Durable)
+
+    def fails(_file: SegmentFile, _size_bytes: int) -> None:
+        raise failure(volume.path, "truncate", OSError(errno.EIO, "Input/output error"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentFile, "truncate", fails)
+        writer.abandon(CAMERA, 1)
+        told.wait_for(VolumeChanged)
+    told.wait_for(VolumeChanged, 2)
+    assert [event.state for event in told.of(VolumeChanged)] == [
+        VolumeState.FAILED,
+        VolumeState.OK,
+    ]
+    assert told.of(Failed) == []
+    assert told.rows[CAMERA, 1].end_reason is EndReason.IO_ERROR
+    assert writer.close()
 
 
 def test_a_format_that_no_file_can_hold_is_refused_fragment_by_fragment(volume: Volume) -> None:
