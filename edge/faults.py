@@ -113,13 +113,14 @@ def _volumes(volumes: tuple[VolumeSnapshot, ...]) -> Iterator[Fault]:
 def _disks(volumes: tuple[VolumeSnapshot, ...]) -> Iterator[Fault]:
     for volume in volumes:
         bad = {number: raw for number, raw in volume.smart.attributes.items() if raw > 0}
-        if bad:
-            text = ", ".join(f"{number}={raw}" for number, raw in sorted(bad.items()))
+        if bad or volume.smart.failing:
+            words = [f"{number}={raw}" for number, raw in sorted(bad.items())]
+            text = ", ".join([*words, *volume.smart.failing])
             yield Fault(
                 code=Code.DISK_FAILING,
                 subject=volume.volume,
-                reason_zh=f"SMART 属性 {text}",
-                reason_en=f"SMART attributes {text}",
+                reason_zh=f"SMART: {text}",
+                reason_en=f"SMART: {text}",
             )
         heat_c = volume.smart.temperature_c
         if heat_c is not None and heat_c >= HOT_C:

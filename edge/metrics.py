@@ -345,6 +345,7 @@ def _render(snapshot: Snapshot) -> Iterable[Metric]:
     orphans = gauge("nvr_index_orphan_bytes", "Files that no row knows", "volume")
     missing = gauge("nvr_index_missing_segments", "Rows without a file", "volume")
     smart = gauge("nvr_volume_smart_attribute", "Raw value", "volume", "id")
+    smart_ok = gauge("nvr_volume_smart_ok", "0 while a disk says that it fails", "volume")
     temperature = gauge("nvr_volume_temperature_celsius", "Of its hottest disk", "volume")
     for volume in snapshot.volumes:
         for name in VOLUME_STATES:
@@ -354,6 +355,8 @@ def _render(snapshot: Snapshot) -> Iterable[Metric]:
         reserve.add_metric([volume.volume], volume.reserve_bytes)
         orphans.add_metric([volume.volume], volume.orphan_bytes)
         missing.add_metric([volume.volume], volume.missing_segments)
+        if volume.smart.attributes or volume.smart.failing:
+            smart_ok.add_metric([volume.volume], not volume.smart.failing)
         for number, raw in volume.smart.attributes.items():
             smart.add_metric([volume.volume, str(number)], raw)
         if volume.smart.temperature_c is not None:

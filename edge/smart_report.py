@@ -1,7 +1,11 @@
 """What a disk says of its health, out of ``smartctl --json``. Core.
 
-Only what recording.md asks for: the raw values of five ATA attributes, which rise before most
-failures, and the temperature. NVMe disks have no such attributes; their media errors count as 187.
+What recording.md asks for: the raw values of five ATA attributes, which rise before most failures,
+and the temperature; and what a disk itself calls a failure. Disks of other kinds have no such
+attributes: of NVMe (NVM Express base specification, SMART / Health Information log) media errors
+count as 187; of SAS (SPC-4, error counter log pages; SBC-3, READ DEFECT DATA) grown defects count
+as 5, and errors that were not corrected as 187. The shapes are those of smartmontools 7.3 with
+``-A``; what ``-H`` and ``-l error`` add is read where it is there.
 """
 
 from __future__ import annotations
@@ -14,10 +18,17 @@ from typing import Any
 #: Reallocated sectors, reported uncorrectable errors, command time-outs, pending sectors, offline
 #: uncorrectable sectors.
 ATTRIBUTES = (5, 187, 188, 197, 198)
-_REPORTED_ERRORS = 187
+_REALLOCATED, _REPORTED_ERRORS = 5, 187
 _COMMAND_TIMEOUTS = 188
 #: Some makers pack three counts of 16 bits into attribute 188; the lowest is that of all time-outs.
 _COUNT_MASK = 0xFFFF
+#: Bits of an NVMe disk's critical warning; a temperature alone (bit 1) is told as one.
+_NVME_WARNINGS = {
+    0x01: "its spare is below the threshold",
+    0x04: "it is not reliable any more",
+    0x08: "it takes no writes any more",
+    0x10: "its backup of volatile memory failed",
+}
 _TEMPERATURES_C = range(-60, 151)
 
 
@@ -27,23 +38,32 @@ class SmartReport:
 
     attributes: dict[int, int] = field(default_factory=dict)
     temperature_c: int | None = None
+    #: What the disk itself calls a failure, in a few words each.
+    failing: tuple[str, ...] = ()
 
 
 def parse_smart(text: bytes) -> SmartReport:
-    """Read the output of ``smartctl --json -A``; whatever it lacks is left out."""
+    """Read the output of ``smartctl --json``; whatever it lacks is left out."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
         return SmartReport()
     if not isinstance(document, dict):
         return SmartReport()
-    attributes = dict(_ata_attributes(_table(document, "ata_smart_attributes").get("table")))
-    errors = _table(document, "nvme_smart_health_information_log").get("media_errors")
-    if type(errors) is int and errors >= 0:
+    rows = _table(document, "ata_smart_attributes").get("table")
+    nvme = _table(document, "nvme_smart_health_information_log")
+    attributes = {**dict(_ata_attributes(rows)), **_scsi_counts(document)}
+    errors = _count(nvme, "media_errors")
+    if errors is not None:
         attributes[_REPORTED_ERRORS] = errors
+    failing = [*_status(document), *_ata_failing(rows), *_nvme_failing(nvme)]
     temperature = _table(document, "temperature").get("current")
     is_sane = type(temperature) is int and temperature in _TEMPERATURES_C
-    return SmartReport(attributes=attributes, temperature_c=temperature if is_sane else None)
+    return SmartReport(
+        attributes=attributes,
+        temperature_c=temperature if is_sane else None,
+        failing=tuple(failing),
+    )
 
 
 def worst(reports: Iterable[SmartReport]) -> SmartReport:
@@ -57,7 +77,54 @@ def worst(reports: Iterable[SmartReport]) -> SmartReport:
             if any(number in one.attributes for one in found)
         },
         temperature_c=max(temperatures, default=None),
+        failing=tuple(one for report in found for one in report.failing),
     )
+
+
+def _status(document: dict[str, Any]) -> Iterable[str]:
+    """The disk's verdict on itself (``-H``)."""
+    if _table(document, "smart_status").get("passed") is False:
+        yield "the disk says that it fails"
+
+
+def _ata_failing(rows: Any) -> Iterable[str]:
+    """Attributes at or below the maker's threshold now."""
+    for row in rows if isinstance(rows, list) else []:
+        if isinstance(row, dict) and row.get("when_failed") == "now":
+            number = row.get("id")
+            if type(number) is int and 0 < number < 256:
+                yield f"attribute {number} is at its threshold"
+
+
+def _nvme_failing(log: dict[str, Any]) -> Iterable[str]:
+    warning = _count(log, "critical_warning") or 0
+    for bit, words in _NVME_WARNINGS.items():
+        if warning & bit:
+            yield words
+    used = _count(log, "percentage_used")
+    if used is not None and used >= 100:
+        yield f"{used} % of its endurance is used"
+
+
+def _scsi_counts(document: dict[str, Any]) -> dict[int, int]:
+    found = {}
+    defects = _count(document, "scsi_grown_defect_list")
+    if defects is not None:
+        found[_REALLOCATED] = defects
+    log = _table(document, "scsi_error_counter_log")
+    errors = [
+        count
+        for name in ("read", "write", "verify")
+        if (count := _count(_table(log, name), "total_uncorrected_errors")) is not None
+    ]
+    if errors:
+        found[_REPORTED_ERRORS] = sum(errors)
+    return found
+
+
+def _count(table: dict[str, Any], name: str) -> int | None:
+    value = table.get(name)
+    return value if type(value) is int and value >= 0 else None
 
 
 def _ata_attributes(table: Any) -> Iterable[tuple[int, int]]:

@@ -49,7 +49,9 @@ def test_what_was_looked_at_is_told_also_when_all_is_well() -> None:
 
 
 def test_each_finding_has_its_source() -> None:
-    smart = SmartReport(attributes={5: 0, 197: 8}, temperature_c=63)
+    smart = SmartReport(
+        attributes={5: 0, 197: 8}, temperature_c=63, failing=("it takes no writes any more",)
+    )
     bad = replace(
         SNAPSHOT,
         volumes=(replace(VOLUME, smart=smart),),
@@ -67,5 +69,5 @@ def test_each_finding_has_its_source() -> None:
         "audit": [Code.AUDIT_BROKEN],
         "nights": [Code.SELF_CHECK_FAILED],
     }
-    assert sources["disks"][0].reason_en == "SMART attributes 197=8"
+    assert sources["disks"][0].reason_en == "SMART: 197=8, it takes no writes any more"
     assert sources["nights"][0].reason_en == "missing 2"

@@ -64,6 +64,93 @@ def test_an_nvme_disk_tells_its_media_errors() -> None:
     assert found == SmartReport(attributes={187: 5}, temperature_c=41)
 
 
+def test_what_an_nvme_disk_calls_a_failure() -> None:
+    """As smartmontools 7.3 prints the log of a worn disk that takes no writes any more."""
+    document = {
+        "json_format_version": [1, 0],
+        "smartctl": {"version": [7, 3], "exit_status": 8},
+        "device": {"name": "/dev/nvme0", "type": "nvme", "protocol": "NVMe"},
+        "smart_status": {"passed": False, "nvme": {"value": 9}},
+        "nvme_smart_health_information_log": {
+            "critical_warning": 9,
+            "temperature": 52,
+            "available_spare": 2,
+            "available_spare_threshold": 10,
+            "percentage_used": 104,
+            "data_units_read": 28_039_687,
+            "data_units_written": 921_665_680,
+            "host_reads": 1,
+            "host_writes": 1,
+            "controller_busy_time": 839,
+            "power_cycles": 40,
+            "power_on_hours": 26_280,
+            "unsafe_shutdowns": 12,
+            "media_errors": 3,
+            "num_err_log_entries": 40,
+            "warning_temp_time": 0,
+            "critical_comp_time": 0,
+            "temperature_sensors": [52, 61],
+        },
+        "temperature": {"current": 52},
+        "power_cycle_count": 40,
+        "power_on_time": {"hours": 26_280},
+    }
+    found = parse_smart(json.dumps(document).encode())
+    assert (found.attributes, found.temperature_c) == ({187: 3}, 52)
+    assert found.failing == (
+        "the disk says that it fails",
+        "its spare is below the threshold",
+        "it takes no writes any more",
+        "104 % of its endurance is used",
+    )
+    log = document["nvme_smart_health_information_log"]
+    assert isinstance(log, dict)
+    log |= {"critical_warning": 2, "percentage_used": 99}  # hot: that is told as its temperature
+    document["smart_status"] = {"passed": True}
+    assert parse_smart(json.dumps(document).encode()).failing == ()
+
+
+def test_what_an_ata_disk_calls_a_failure() -> None:
+    """An attribute that was below its threshold once and recovered is none now."""
+    document = json.loads(ata({5: 3_912, 9: 41_000, 194: 44}))
+    rows = document["ata_smart_attributes"]["table"]
+    flags = {"value": 51, "string": "PO--CK ", "prefailure": True, "updated_online": True}
+    rows[0] |= {"value": 4, "worst": 4, "thresh": 36, "when_failed": "now", "flags": flags}
+    rows[1] |= {"when_failed": ""}
+    rows[2] |= {"value": 56, "worst": 44, "thresh": 45, "when_failed": "past"}
+    document["smart_status"] = {"passed": False}
+    found = parse_smart(json.dumps(document).encode())
+    assert found.attributes == {5: 3_912}
+    assert found.failing == ("the disk says that it fails", "attribute 5 is at its threshold")
+
+
+def test_a_sas_disk_tells_defects_and_errors_that_stayed() -> None:
+    def log(uncorrected: int) -> dict[str, Any]:
+        return {
+            "errors_corrected_by_eccfast": 817_241,
+            "errors_corrected_by_eccdelayed": 14,
+            "errors_corrected_by_rereads_rewrites": 0,
+            "total_errors_corrected": 817_255,
+            "correction_algorithm_invocations": 0,
+            "gigabytes_processed": "71204.883",
+            "total_uncorrected_errors": uncorrected,
+        }
+
+    document = {
+        "device": {"name": "/dev/sdb", "type": "scsi", "protocol": "SCSI"},
+        "smart_status": {"passed": True},
+        "temperature": {"current": 33, "drive_trip": 65},
+        "power_on_time": {"hours": 30_000, "minutes": 12},
+        "scsi_start_stop_cycle_counter": {"accumulated_start_stop_cycles": 61},
+        "scsi_grown_defect_list": 12,
+        "scsi_error_counter_log": {"read": log(2), "write": log(0), "verify": log(1)},
+    }
+    found = parse_smart(json.dumps(document).encode())
+    assert found == SmartReport(attributes={5: 12, 187: 3}, temperature_c=33)
+    del document["scsi_error_counter_log"]  # as -A alone has it
+    assert parse_smart(json.dumps(document).encode()).attributes == {5: 12}
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -81,12 +168,29 @@ def test_what_says_nothing_sensible_tells_nothing(text: str | bytes) -> None:
     assert parse_smart(text.encode() if isinstance(text, str) else text) == SmartReport()
 
 
+_NAMES = [
+    "ata_smart_attributes",
+    "table",
+    "id",
+    "raw",
+    "value",
+    "temperature",
+    "when_failed",
+    "smart_status",
+    "nvme_smart_health_information_log",
+    "critical_warning",
+    "percentage_used",
+    "media_errors",
+    "scsi_grown_defect_list",
+    "scsi_error_counter_log",
+    "read",
+]
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(["ata_smart_attributes", "table", "id", "raw", "value", "temperature"]),
+            st.sampled_from(_NAMES),
             inner,
             max_size=4,
         )
@@ -110,6 +214,8 @@ def test_the_worst_of_several_disks_counts() -> None:
     ]
     assert worst(reports) == SmartReport(attributes={5: 1, 197: 0, 198: 2}, temperature_c=45)
     assert worst([]) == SmartReport()
+    failing = [SmartReport(failing=("a",)), SmartReport(), SmartReport(failing=("b",))]
+    assert worst(failing).failing == ("a", "b")
 
 
 def block(

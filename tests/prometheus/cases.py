@@ -172,6 +172,7 @@ CASES: dict[str, Case] = {
         "nvr_volume_io_errors_total", 10, 1, volume="/srv/a", op="write", errno="EIO"
     ),
     "NvrSmart": _value("nvr_volume_smart_attribute", 8, 0, 1, volume="/srv/a", id="197"),
+    "NvrDiskFails": _value("nvr_volume_smart_ok", 0, 1, 1, volume="/srv/a"),
     "NvrDiskHot": _value("nvr_volume_temperature_celsius", 66, 45, 11, volume="/srv/a"),
     "NvrIndexMissing": _value("nvr_index_missing_segments", 2, 0, 11, volume="/srv/a"),
     "NvrIndexBad": _value("nvr_index_ok", 0, 1, 3),
