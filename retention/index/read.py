@@ -66,17 +66,22 @@ class Index:
             IndexUnavailable, IndexCorrupt: as :meth:`open_read`.
         """
         try:
-            answer = self._answer(query)
-            while self._has_changed():  # edge began to write meanwhile: that was no snapshot
-                self.close()
-                answer = self._answer(query)
+            while True:
+                try:
+                    answer = self._answer(query)
+                except (sqlite3.Error, LookupError, TypeError, ValueError):
+                    if not self._has_changed():
+                        raise
+                else:
+                    if not self._has_changed():
+                        return answer
+                self.close()  # edge began to write meanwhile: that was no snapshot
         except sqlite3.Error as error:
             self.close()
             raise _explained(self.path, error) from error
-        return answer
 
     def _has_changed(self) -> bool:
-        if not self._is_immutable:
+        if self._connection is None or not self._is_immutable:
             return False
         return _has_log(self.path) or _identity(self.path) != self._identity
 

@@ -148,8 +148,9 @@ def test_an_index_that_is_locked_is_not_taken_for_one_that_nobody_writes(
             Index.open_read(path)
 
 
+@pytest.mark.parametrize("error", [None, ValueError("torn"), sqlite3.DatabaseError("malformed")])
 def test_what_was_read_of_a_file_that_changed_meanwhile_is_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
     """A reader without a right to the folder opened it while nobody wrote."""
     path = tmp_path / "index.db"
@@ -167,6 +168,8 @@ def test_what_was_read_of_a_file_that_changed_meanwhile_is_read_again(
             if asked == 1:
                 with IndexWriter(path) as writer:
                     writer.segment_sealed(segment_of(2, T0 + 5, T0 + 9)).result()
+                if error is not None:
+                    raise error
             return found
 
         assert index.read(query) == T0 + 9
