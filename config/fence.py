@@ -21,8 +21,15 @@ STATE_DIR = "/var/lib/xueliang"
 #: WS-Discovery (OASIS, 2009): where cameras are asked for.
 DISCOVERY = ("239.255.255.250", "ff02::c")
 #: Who may be a client of the console on a management network, and a camera while none is named
-#: (RFC 1918, RFC 4193, link-local).
-PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10")
+#: (RFC 1918, RFC 4193, link-local as of RFC 3927 and RFC 4291).
+PRIVATE = (
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+)
 ANY = "any"
 _NAME_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retention.clock import SystemClock
-from retention.model import US_PER_S, Codec, GapCause
+from retention.model import US_PER_S, Codec, GapCause, Marker, MarkerKind
 from tests.retention.storing import Site
 from tests.support.demo_footage import STREAM, Take, record_take
 
@@ -23,7 +23,8 @@ CAMERAS = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoStore:
     """``gate`` and ``parking``: 40 s from ``begin_us`` on, a full minute and a segments' edge at
-    10 s, gate without 20 to 30 s (network); ``hall``: 10 s with A-law; ``yard``: 4 s of H.265."""
+    10 s, gate without 20 to 30 s (network), its camera telling of motion at 5 s; ``hall``: 10 s
+    with A-law; ``yard``: 4 s of H.265."""
 
     site: Site
     begin_us: int
@@ -71,5 +72,7 @@ def make_demo_store(folder: Path) -> DemoStore:
         recorder.opened.ledger.gap(
             "gate", begin_us + 20 * S, begin_us + 30 * S, GapCause.NETWORK, "cable"
         )
+        moved = Marker(at_us=begin_us + 5 * S, camera="gate", kind=MarkerKind.MOTION)
+        recorder.opened.ledger.markers_seen([moved], begin_us + 6 * S).result()
         site.clock.now_us = begin_us + 40 * S
     return DemoStore(site=site, begin_us=begin_us)

@@ -245,8 +245,18 @@ def test_the_overview_shows_every_gap_and_leads_to_it(page: Page, store: DemoSto
     screenshot(page, "overview")
     # this one, and since the service stopped
     wait_for("it is drawn", lambda: abs(line.evaluate(RED) - 25 / 60) < 0.02)
+    assert line.evaluate(BLUE) == pytest.approx(10 / 60, abs=0.02)  # what the camera told
 
 
+#: Where in a time line's width the first marker stands.
+BLUE = """(canvas) => {
+  const scale = canvas.height / 34;
+  const { data, width } = canvas.getContext('2d').getImageData(0, 32 * scale, canvas.width, 1);
+  for (let x = 0; x < width; x += 1) {
+    if (data[4 * x + 2] > 120 && data[4 * x] < 60) return x / width;
+  }
+  return -1;
+}"""
 #: How much of a time line's width is red.
 RED = """(canvas) => {
   const { data, width } = canvas.getContext('2d').getImageData(0, 12, canvas.width, 1);
