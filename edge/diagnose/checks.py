@@ -6,7 +6,8 @@ being judged further. What cannot be judged is unknown, never normal.
 The limits were tuned on staged defects in one half of the real footage that we have; what they give
 on the other half is reported by ``python -m tests.bench diagnose``. They come from no standard.
 How stripes are measured and what counts as covered was mended once after that had been seen, by
-what the first half showed.
+what the first half showed; that a blown-out picture is not lost, and that a scene of leaves can
+have moved, after a third camera had been judged, by what the first half showed again.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Limits:
     hidden: float = 0.12
     left: float = 0.3
     alike: float = 0.4
+    scene_spread: float = 15  # greys of a scene that vary less tell nothing of where they stand
     kept: float = 0.5
     shift: float = 0.03
     shift_gain: float = 0.2
@@ -86,7 +88,8 @@ def judge(
     if measures.decoder_errors > limits.complaints:  # what it shows is not what was sent
         found[Defect.BROKEN] = Outcome.ABNORMAL
         return found
-    if _is_lost(measures, limits):
+    is_plain = _is_plain(measures, limits)
+    if is_plain and 12 < measures.mean <= limits.bright_mean:  # what is blown out is plain, too
         found[Defect.LOST] = Outcome.ABNORMAL
         return found
     found[Defect.LOST] = Outcome.NORMAL
@@ -94,7 +97,8 @@ def judge(
         found[Defect.BLACK] = Outcome.UNKNOWN if is_dark_room else Outcome.ABNORMAL
         return found
     found[Defect.BLACK] = Outcome.NORMAL
-    found[Defect.FROZEN] = _frozen(measures, baseline, limits)
+    if not is_plain:
+        found[Defect.FROZEN] = _frozen(measures, baseline, limits)
     if measures.shake is not None:
         found[Defect.SHAKING] = _verdict(measures.shake > limits.shake)
     is_dark = measures.high < limits.dark_high and measures.mean < limits.dark_mean
@@ -157,8 +161,8 @@ def _judge_texture(
     if found[Defect.COLOUR_CAST] is Outcome.ABNORMAL or change is None or change.kept is None:
         return
     if found[Defect.SHAKING] is not Outcome.ABNORMAL:
-        is_shifted = change.shift > limits.shift and change.shift_gain > limits.shift_gain
-        found[Defect.MOVED] = _verdict(is_shifted or change.kept < limits.kept)
+        is_moved = change.kept < limits.kept or _is_elsewhere(change, baseline, limits)
+        found[Defect.MOVED] = _verdict(is_moved)
 
 
 def _is_broken(measures: Measures, baseline: Baseline | None, limits: Limits) -> bool:
@@ -184,13 +188,22 @@ def _is_covered(change: Change, limits: Limits) -> bool:
     return change.hidden > limits.hidden and change.kept_outside > limits.kept
 
 
+def _is_elsewhere(change: Change, baseline: Baseline, limits: Limits) -> bool:
+    """The picture has gone a way, or light and dark are not where they were: leaves have the same
+    edges everywhere."""
+    if change.shift > limits.shift and change.shift_gain > limits.shift_gain:
+        return True
+    is_telling = float(baseline.scene.grey.std()) > limits.scene_spread
+    return is_telling and change.alike < limits.alike
+
+
 def _verdict(is_abnormal: bool) -> Outcome:
     return Outcome.ABNORMAL if is_abnormal else Outcome.NORMAL
 
 
-def _is_lost(measures: Measures, limits: Limits) -> bool:
-    is_plain = measures.high - measures.low < limits.plain_span
-    return is_plain and measures.plain_share > limits.plain_share and measures.mean > 12
+def _is_plain(measures: Measures, limits: Limits) -> bool:
+    span = measures.high - measures.low
+    return span < limits.plain_span and measures.plain_share > limits.plain_share
 
 
 def _frozen(measures: Measures, baseline: Baseline | None, limits: Limits) -> Outcome:

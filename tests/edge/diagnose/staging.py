@@ -2,8 +2,9 @@
 
 Two clips (``/work/shared/media`` is not there on every machine, the cuts in ``tests/media`` are):
 a path seen from above, cut into four views that share no pixel, and a street film of several
-shots. A defect is staged on the pictures before they are encoded, in three strengths; those of the
-transmission are staged behind that.
+shots. Two more cameras, that stand still, are for judging alone: a crossing, and a tree behind a
+window (tests/media/PROVENANCE.md). A defect is staged on the pictures before they are encoded, in
+three strengths; those of the transmission are staged behind that.
 """
 
 from __future__ import annotations
@@ -408,3 +409,51 @@ def street_views(path: Path, seconds_min: float = 1.4) -> list[View]:
         for first, last in zip(cuts, cuts[1:], strict=False)
         if last - first >= seconds_min * RATE
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """A camera that stands still, at two times: what is learnt from, and what is judged."""
+
+    earlier: View = field(repr=False)
+    view: View
+
+
+def crossing_views(folder: Path) -> list[Later]:
+    """Two clips of one camera, seven minutes apart: each is judged by what the other one taught,
+    and a minute before a picture of one is a picture of the other."""
+    first, second = (
+        read_frames(folder / f"Testvideo_{what}_FR20_2020-01-01_00-00-00.mp4", (800, 600), RATE)
+        for what in ("Cars-Truck", "Cars-Cyclist")
+    )
+    early, late = (
+        View(
+            name=f"crossing {when}",
+            frames=np.concatenate([before, shown]),
+            apart_s=len(before) / RATE,
+        )
+        for when, before, shown in (("1204", second, first), ("1211", first, second))
+    )
+    return [Later(earlier=early, view=late), Later(earlier=late, view=early)]
+
+
+#: Seconds of the tree's film: to be learnt from, to be judged, and a hand before the lens.
+TREE_S = (0, 11, 22)
+HAND_S = (25.5, 28.3)
+
+
+def tree_views(path: Path) -> list[Later]:
+    """A tree in the wind, against the light."""
+    frames = read_frames(path, (320, 240), RATE)
+    first, second = (
+        View(name=f"tree {low}-{high} s", frames=frames[low * RATE : high * RATE], apart_s=4)
+        for low, high in zip(TREE_S, TREE_S[1:], strict=False)
+    )
+    return [Later(earlier=first, view=second)]
+
+
+def hand_view(path: Path) -> View:
+    """A hand is held before the tree, over a fifth of the picture: a cover that nobody staged."""
+    frames = read_frames(path, (320, 240), RATE)
+    before = frames[round(5 * RATE) : round(HAND_S[1] * RATE)]
+    return View(name="hand", frames=before, apart_s=HAND_S[0] - 5)

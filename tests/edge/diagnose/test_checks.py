@@ -92,6 +92,25 @@ def test_real_stripes_in_the_scene_are_learnt(looks: Looks) -> None:
     assert judge(striped, known)[Defect.STRIPED] is Outcome.NORMAL
 
 
+def test_a_picture_that_is_white_all_over_is_too_bright(looks: Looks) -> None:
+    """Not lost, nor frozen, though there is nothing left to move."""
+    plain = replace(looks.staged[Defect.LOST], still_mean=0.0, still_most=0.0)
+    white = replace(plain, mean=251.0, low=250.0, high=253.0, colour=0.0)
+    verdicts = looks.judge(white)
+    found = {defect for defect in Defect if verdicts[defect] is Outcome.ABNORMAL}
+    assert found == {Defect.TOO_BRIGHT}
+
+
+def test_a_scene_of_leaves_that_is_turned_about_has_moved(looks: Looks) -> None:
+    """Its edges are the same everywhere: light and dark are elsewhere."""
+    scene = looks.day.scene
+    turned = replace(looks.day, scene=replace(scene, grey=scene.grey[::-1, ::-1]))
+    assert looks.judge(turned)[Defect.MOVED] is Outcome.ABNORMAL
+    known = looks.baselines[Light.DAY]
+    flat = replace(known.scene, grey=known.scene.grey * 0.1 + 100)
+    assert judge(turned, replace(known, scene=flat))[Defect.MOVED] is Outcome.NORMAL
+
+
 def test_complaints_of_the_decoder_are_a_broken_picture(looks: Looks) -> None:
     torn = replace(looks.day, decoder_errors=5)
     assert looks.judge(torn)[Defect.BROKEN] is Outcome.ABNORMAL
