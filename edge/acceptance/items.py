@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from config.instants import parse_instant
 from edge.alarms.codes import Code
 
 COMPLETENESS_MIN = 0.995
 #: Time in the picture against standard time: the limit of DB31/T 329.21-2019, and our own target.
 CLOCK_LIMIT_S, CLOCK_TARGET_S = 30.0, 5.0
 WIDTH_MIN, HEIGHT_MIN = 1920, 1080
-ANSWER_MAX_S = 5.0
+DAY_US = 24 * 3600 * 1_000_000
 
 
 class Result(StrEnum):
@@ -98,13 +99,15 @@ def recording(cameras: Sequence[Mapping[str, Any]]) -> Item:
     return judged("4a", "正在录像", "recording now", faults, "see xueliang status", *facts)
 
 
-def completeness(cameras: Sequence[Mapping[str, Any]]) -> Item:
-    """Coverage of the past 24 hours; a box that is younger has not shown it yet."""
+def completeness(cameras: Sequence[Mapping[str, Any]], at: str) -> Item:
+    """Coverage of the past 24 hours; a camera that is younger ``at`` that instant (ISO 8601) has
+    not shown it yet."""
     faults, facts, young = [], [], False
     for one in cameras:
         if not one["enabled"]:
             continue
         ratio = one["coverage"].get("24h")
+        young |= parse_instant(at) - parse_instant(one["history"]["due_from"]) < DAY_US
         if ratio is None:
             young = True
             continue

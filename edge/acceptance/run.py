@@ -106,7 +106,7 @@ def _checked(settings: Settings, clock: SystemClock) -> Iterator[Item]:
     cameras = document["cameras"]
     yield items.resolution(cameras)
     yield items.recording(cameras)
-    yield items.completeness(cameras)
+    yield items.completeness(cameras, document["at"])
     plan = plan_document(settings, None, None, None)
     days = plan["days_given"] if plan["rate"] == "measured" else None
     yield items.retention(cameras, days, settings.retention.min_days)

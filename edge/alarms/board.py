@@ -44,6 +44,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,8 @@ from edge.alarms.codes import TERMS, About, Severity
 from edge.alarms.metrics import AlarmMetrics
 from edge.alarms.register import Alarm, Fault, Register, document
 from edge.messenger import Messenger, Receiver
-from retention.audit import AuditLog
-from retention.audit_chain import Action, Outcome
+from retention.audit import AuditLog, AuditUnavailable
+from retention.audit_chain import Action, Head, Outcome
 from retention.clock import Clock
 from retention.waiting import Waiting
 from retention.whole_file import replace_file
@@ -66,6 +67,8 @@ log = logging.getLogger(__name__)
 STATE_NAME = "alarms.json"
 FOLDER = "alarms"
 LOOK_S = 1.0
+#: How long the next alarm waits for the record of the last.
+AUDIT_WAIT_S = 5.0
 #: Begun and ended alarms that wait for the webhook.
 WEBHOOK_WAITING_MAX = 1_000
 FORMAT = "xueliang-alarm/1"
@@ -182,12 +185,18 @@ class AlarmBoard:
             untold = list(self._register.untold)
         self._save()
         for alarm in untold:
-            self._tell_all(alarm)
+            recorded = self._tell_all(alarm)
+            try:  # else a power cut could lose the record of what counts as told
+                recorded.result(AUDIT_WAIT_S)
+            except (AuditUnavailable, TimeoutError) as error:  # alarms go out all the same
+                self._metrics.failures.labels("audit").inc()
+                log.error("alarm_not_on_record", extra={"error": str(error)})
             with self._lock:
                 self._register.told(alarm)
         self._save()
 
-    def _tell_all(self, alarm: Alarm) -> None:
+    def _tell_all(self, alarm: Alarm) -> Future[Head]:
+        """Every way out; answers once it is on record."""
         terms = TERMS[alarm.code]
         is_over = alarm.until_us is not None
         if not is_over:
@@ -200,7 +209,7 @@ class AlarmBoard:
             "reason": alarm.reason_en,
         }
         log.log(level, "alarm_ended" if is_over else "alarm_begun", extra=fields)
-        self._audit.record(
+        recorded = self._audit.record(
             Action.ALARM,
             subject=alarm.subject or self._settings().site.name,
             outcome=Outcome.DONE if is_over else Outcome.BEGUN,
@@ -217,6 +226,7 @@ class AlarmBoard:
             event = "ended" if is_over else "begun"
             told = {"format": FORMAT, "site": settings.site.name, "event": event}
             self._webhook.tell({**told, **document(alarm)})
+        return recorded
 
     def _save(self) -> None:
         with self._lock:

@@ -101,6 +101,15 @@ def test_a_state_disk_that_is_full_stops_no_recording(tmp_path: Path) -> None:
         taken = disk.fill()
         assert_goes_on(box, TROUBLE_S)
         assert box.metrics()["nvr_index_ok"] == 0
+
+        def is_told() -> bool:
+            """As alarms; that their own account is not kept is a figure."""
+            codes = {one["code"] for one in box.json("alarms")["standing"]}
+            unkept = box.metrics().get('nvr_alarm_failures_total{what="write"}', 0)
+            return codes >= {"state_folder_full", "index_failed"} and unkept > 0
+
+        wait_for("told", is_told, 90)
+        assert "alarms_not_kept" in box.log
         taken.unlink()
         wait_for("rows taken again", lambda: box.metrics()["nvr_index_ok"] == 1)
         assert_whole(box, site, begun_us)

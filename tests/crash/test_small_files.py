@@ -21,11 +21,21 @@ from urllib.request import urlopen
 
 import pytest
 from click.testing import CliRunner
+from prometheus_client import CollectorRegistry
 
 from config.load import load
+from config.schema import Settings
 from config.secrets import read_secret
+from edge.alarms.board import STATE_NAME, AlarmBoard
+from edge.alarms.codes import Code
+from edge.alarms.register import Fault, Register
+from edge.care.known import Known
+from edge.care.store import keep_known, load_known
 from edge.cli import main
 from edge.console import settings_file
+from retention.audit import AuditLog
+from retention.audit_chain import Action, Outcome
+from retention.audit_read import records, verify
 from retention.clock import SystemClock
 from retention.stamp import is_blank, read_stamp
 from retention.whole_file import replace_file
@@ -38,7 +48,7 @@ IS_FULL = os.environ.get("XUELIANG_FAULTS") == "full"
 CUTS = 4
 #: More calls than anything here makes.
 CALLS_MAX = 500
-CUT, WHOLE = 9, 0
+CUT, WHOLE, REFUSED = 9, 0, 1
 #: Else ext4 writes what takes another file's place before it does, also unasked.
 STRICT = "noauto_da_alloc"
 #: As sys.audit names what changes a disk; :func:`os.fsync` is watched besides.
@@ -305,6 +315,78 @@ def test_the_power_goes_while_a_password_is_changed(site: Site, disk: Disk) -> N
     for code in cuts(disk, change, lambda: replace_file(path, old, mode=0o600)):
         assert site.accounts() == ["admin"]
         assert path.read_bytes() != old or code == CUT
+
+
+COVERED = Fault(code=Code.PICTURE_COVERED, subject="gate-exit", reason_en="covered")
+
+
+def test_the_power_goes_while_alarms_are_told(site: Site, disk: Disk) -> None:
+    """What counts as told is on record, and waits for the webhook."""
+    site.empty()
+    state = site.box / "state"
+    settings = Settings.model_validate(
+        {
+            "site": {"name": "阳光"},
+            "storage": {"volumes": [str(site.box / "a")], "state_dir": str(state)},
+            "alarms": {"webhook_url": "http://127.0.0.1:9/"},
+        }
+    )
+
+    def tell() -> int:
+        with AuditLog(state, "edge", SystemClock()) as audit:
+            board = AlarmBoard(
+                state,
+                settings=lambda: settings,
+                audit=audit,
+                registry=CollectorRegistry(),
+                clock=SystemClock(),
+            )
+            board.tell("diagnose", [COVERED])
+            board.look()
+            board.tell("diagnose", [])
+            board.look()
+            return WHOLE if [one["number"] for one in board.ended()] == [1] else REFUSED
+
+    def again() -> None:
+        shutil.rmtree(state, ignore_errors=True)
+        state.mkdir()
+
+    seen = set()
+    for code in cuts(disk, tell, again):
+        register, path = Register(), state / STATE_NAME
+        assert not path.exists() or register.loads(path.read_bytes())
+        known = [*register.standing, *register.ended]
+        told = {(one.number, one.until_us is not None) for one in known}
+        told |= {(number, False) for number, is_over in told if is_over}
+        told -= {(one.number, one.until_us is not None) for one in register.untold}
+        seen.add(len(told))
+        assert code == CUT or len(told) == 2
+        with AuditLog(state, "edge", SystemClock()) as audit:  # as the next edge opens it
+            audit.opened().result(20)
+        assert verify(state, "edge").is_sound
+        recorded = {
+            (one.detail["number"], one.outcome == Outcome.DONE)
+            for one in records(state, "edge")
+            if one.action == Action.ALARM
+        }
+        assert told <= recorded
+        waiting = [json.loads(one.read_bytes()) for one in (state / "alarms").glob("*.json")]
+        assert told <= {(one["number"], one["event"] == "ended") for one in waiting}
+    assert {0, 2} <= seen
+
+
+def test_the_power_goes_while_what_is_known_of_cameras_is_kept(site: Site, disk: Disk) -> None:
+    site.empty()
+    old = {"gate": Known(serial="1", endpoint="urn:a")}
+    new = {"gate": Known(serial="2"), "hall": Known(serial="3")}
+
+    def keep() -> int:
+        keep_known(site.box, new)
+        return WHOLE
+
+    for code in cuts(disk, keep, lambda: keep_known(site.box, old)):
+        found = load_known(site.box)
+        assert found == new or (found == old and code == CUT)
 
 
 @pytest.mark.parametrize("left_bytes", range(0, 1 << 16, 1 << (12 if IS_FULL else 14)))

@@ -16,6 +16,7 @@ from edge.acceptance.report import faults_of, html_of, signed, text_of
 from edge.alarms.codes import Code
 from edge.terminal_text import WIDTH, columns
 
+AT = "2026-11-26T08:00:00+08:00"
 CAMERA = {
     "camera": "gate",
     "enabled": True,
@@ -36,7 +37,7 @@ def camera(**changes: Any) -> list[dict[str, Any]]:
 def test_a_good_camera_passes_everything() -> None:
     found = [
         items.recording(camera()),
-        items.completeness(camera()),
+        items.completeness(camera(), AT),
         items.retention(camera(), 120.0, 90),
         items.resolution(camera()),
         items.clocks(True, True, {"gate": 0.4}),
@@ -49,7 +50,7 @@ def test_each_line_that_is_missed_is_named() -> None:
     for item in (
         items.recording(camera(recording=False)),
         items.recording([]),
-        items.completeness(camera(coverage={"24h": 0.9949})),
+        items.completeness(camera(coverage={"24h": 0.9949}), AT),
         items.retention(camera(history={"mature": False, "due_from": "x"}), 89.0, 90),
         items.resolution(camera(width=1280, height=720)),
         items.clocks(True, True, {"gate": -31.0}),
@@ -63,8 +64,12 @@ def test_each_line_that_is_missed_is_named() -> None:
 
 
 def test_what_cannot_be_seen_yet_is_not_passed() -> None:
-    young = camera(history={"mature": False, "due_from": "x"}, coverage={"24h": None})
-    assert items.completeness(young).result is Result.NOT_YET
+    history = {"mature": False, "due_from": "2026-11-25T08:00:01+08:00"}
+    young = camera(history=history, coverage={"24h": None})
+    assert items.completeness(young, AT).result is Result.NOT_YET
+    assert items.completeness(camera(history=history), AT).result is Result.NOT_YET
+    history = {"mature": False, "due_from": "2026-11-25T08:00:00+08:00"}
+    assert items.completeness(camera(history=history), AT).result is Result.PASSED
     assert items.retention(young, 120.0, 90).result is Result.NOT_YET
     assert items.retention(young, None, 90).result is Result.NOT_YET
     assert items.registration([]).result is Result.SKIPPED

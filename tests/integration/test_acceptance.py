@@ -141,6 +141,7 @@ def test_a_registered_box_is_judged_as_the_platform_sees_it(
             for number in ("4a", "5b", "8", "9", "10", "11a"):
                 assert found[number]["result"] == "passed", found[number]
             assert found["3"]["result"] == "failed"  # the demo's picture is small
+            assert found["4b"]["result"] == "not_yet"  # it is no day old
             for number in ("7", "13", "16"):
                 assert found[number]["result"] == "manual", found[number]
             assert_report_is_the_boxs(box, tmp_path / "2")
