@@ -101,18 +101,19 @@ def recording(cameras: Sequence[Mapping[str, Any]]) -> Item:
 
 def completeness(cameras: Sequence[Mapping[str, Any]], at: str) -> Item:
     """Coverage of the past 24 hours; a camera that is younger ``at`` that instant (ISO 8601) has
-    not shown it yet."""
+    not shown it yet, and fails once more is missing than a day may lack."""
     faults, facts, young = [], [], False
     for one in cameras:
         if not one["enabled"]:
             continue
         ratio = one["coverage"].get("24h")
-        young |= parse_instant(at) - parse_instant(one["history"]["due_from"]) < DAY_US
+        age_us = parse_instant(at) - parse_instant(one["history"]["due_from"])
+        young |= age_us < DAY_US
         if ratio is None:
             young = True
             continue
         facts.append(f"{one['camera']}: {100 * ratio:.3f} %")
-        if ratio < COMPLETENESS_MIN:
+        if (1 - ratio) * min(age_us, DAY_US) > (1 - COMPLETENESS_MIN) * DAY_US:
             faults.append(f"{one['camera']}: {100 * ratio:.3f} % of the past 24 h")
     mend = "xueliang completeness names each gap and its cause"
     item = judged("4b", "24 小时完整率 ≥99.5 %", "completeness of 24 h", faults, mend, *facts)

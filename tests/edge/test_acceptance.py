@@ -68,6 +68,11 @@ def test_what_cannot_be_seen_yet_is_not_passed() -> None:
     young = camera(history=history, coverage={"24h": None})
     assert items.completeness(young, AT).result is Result.NOT_YET
     assert items.completeness(camera(history=history), AT).result is Result.NOT_YET
+    lacking = camera(history=history, coverage={"24h": 0.994})
+    assert items.completeness(lacking, AT).result is Result.FAILED
+    minute = {"mature": False, "due_from": "2026-11-26T07:59:00+08:00"}
+    lacking = camera(history=minute, coverage={"24h": 0.9})  # six seconds, as of a start
+    assert items.completeness(lacking, AT).result is Result.NOT_YET
     history = {"mature": False, "due_from": "2026-11-25T08:00:00+08:00"}
     assert items.completeness(camera(history=history), AT).result is Result.PASSED
     assert items.retention(young, 120.0, 90).result is Result.NOT_YET
