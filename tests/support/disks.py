@@ -8,13 +8,15 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 #: Whatever becomes of a test: a frozen file system is thawed after so long.
 THAW_S = 100.0
+#: The last of a disk's room is taken by writing: no file system gives all of it at once.
+FILL_BY_HAND_BYTES = 4 << 20
 
 
 def _run(*command: str | Path) -> bool:
@@ -59,6 +61,12 @@ class Disk:
         figures = os.statvfs(self.root)
         size = max(0, figures.f_bavail * figures.f_frsize - left_bytes)
         with path.open("wb", buffering=0) as file:
+            # at once, for whoever writes here must not have gone elsewhere before it is full
+            at_once = max(0, size - FILL_BY_HAND_BYTES)
+            with suppress(OSError):
+                os.posix_fallocate(file.fileno(), 0, at_once)
+                file.seek(at_once)
+                size -= at_once
             try:
                 while size > 0:
                     size -= file.write(bytes(min(size, 1 << 20)))
