@@ -357,9 +357,11 @@ class Drill:
         machine = self.machine
         newer = repacked(self.package, self.folder / "newer.deb", "9.1.0")
         machine.put(newer, "/root/new.deb")
+        machine.must("systemctl", "stop", "xueliang-settings.path")  # as if it were new
         since = machine.said("date", "-u", "+%Y-%m-%dT%H:%M:%SZ")
         machine.must("dpkg", "-i", "/root/new.deb")
         assert machine.said("xueliang", "--version").endswith("9.1.0")
+        assert machine.said("systemctl", "is-active", "xueliang-settings.path") == "active"
         self._wait_recording()
         gap_s = self._longest_gap_s(since)
         assert gap_s <= 10, gap_s
