@@ -65,7 +65,8 @@ def _environment(app: Path) -> Path:
     subprocess.run([str(system), "-m", "venv", "--without-pip", str(app)], check=True)
     pip = [sys.executable, "-m", "pip", "--python", str(app / "bin/python"), "install", "-q"]
     pip += ["--disable-pip-version-check", "--no-compile", "--no-warn-script-location"]
-    subprocess.run([*pip, "--require-hashes", "-r", str(SOURCE / "requirements.txt")], check=True)
+    wanted = ["--use-pep517", "--require-hashes", "-r", str(SOURCE / "requirements.txt")]
+    subprocess.run([*pip, *wanted], check=True)
     with tempfile.TemporaryDirectory(prefix="xueliang-source-") as folder:
         source = Path(folder)
         for name in MODULES:

@@ -3,7 +3,7 @@
 set -eu
 packages="ffmpeg gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav e2fsprogs iproute2 iptables mount strace \
-sip-tester kamailio chromium systemd prometheus prometheus-alertmanager"
+sip-tester kamailio chromium libatomic1 nftables systemd prometheus prometheus-alertmanager"
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

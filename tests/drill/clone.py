@@ -20,7 +20,7 @@ from tests.drill.machine import debootstrapped
 
 SOURCE = Path(__file__).parents[2]
 PACKAGES = "git,make,python3,python3-venv,ca-certificates"
-CLONE = "root/xueliang"
+CLONE = "srv/xueliang"  # where other users may read: some tests are another
 _ENTER = r"""
 set -e
 root=$1 words=$2
@@ -36,7 +36,7 @@ mkdir -p old
 pivot_root . old
 umount -l old
 rmdir old
-cd /root/xueliang
+cd /srv/xueliang
 # shellcheck disable=SC2086
 exec make $words
 """

@@ -36,6 +36,7 @@ from uplink.manscdp.instants import format_time, parse_time
 pytestmark = [pytest.mark.integration, pytest.mark.root, pytest.mark.timeout(180)]
 
 NOBODY = 65534
+VERSION = sys.version_info[:2]
 GATE = "34020000001320000001"
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 #: Edge is root here; what it makes is of the group that uplink is in.
@@ -43,14 +44,15 @@ AS_EDGE = ("setpriv", f"--regid={NOBODY}", "--clear-groups")
 
 
 def python_of_nobody() -> tuple[str, ...]:
-    """An interpreter that the other user may run: ours, else the system's of the same version."""
+    """An interpreter that the other user may run, with the program: ours, else the system's of the
+    same version."""
     packages = sysconfig.get_path("purelib")
     for path in (sys.executable, "/usr/bin/python3"):
         command = (*AS_NOBODY, "env", f"PYTHONPATH={packages}", path)
-        check = f"import sys; assert sys.version_info[:2] == {sys.version_info[:2]}"
+        check = f"import sys, cryptography, uplink; assert sys.version_info[:2] == {VERSION}"
         if subprocess.run([*command, "-c", check], capture_output=True).returncode == 0:
             return command
-    pytest.skip("no Python of this version that another user may run")
+    pytest.skip("no Python of this version, or not this source tree, that another user may read")
 
 
 @contextmanager

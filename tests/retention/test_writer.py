@@ -88,7 +88,7 @@ def test_an_index_that_does_not_answer_stops_nothing(
     volume: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its first row is waited for, the next ones are not until it has answered."""
-    monkeypatch.setattr(writer_module, "ROW_WAIT_S", 0.3)
+    monkeypatch.setattr(writer_module, "ROW_WAIT_S", 1.5)
     told = Told()
     late: Future[None] = Future()
     told.answers = lambda: late
@@ -98,7 +98,7 @@ def test_an_index_that_does_not_answer_stops_nothing(
         writer.open(header(number))
         write(writer, range(1), number)
     told.wait_for(Durable, 5)
-    assert 0.3 < time.monotonic() - began < 1.2
+    assert 1.5 < time.monotonic() - began < 5 * 1.5
     late.set_exception(RuntimeError("locked"))
     writer.open(header(6))
     write(writer, range(1), 6)

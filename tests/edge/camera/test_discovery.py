@@ -190,8 +190,8 @@ def test_a_flood_of_nonsense_costs_neither_time_nor_the_honest_answer() -> None:
 
     with Hostile(answers) as peer:
         began_s = time.monotonic()
-        found = discover(0.8, ["127.0.0.1", "198.51.100.1"], port=peer.port)
-        assert time.monotonic() - began_s < 5
+        found = discover(2, ["127.0.0.1", "198.51.100.1"], port=peer.port)
+        assert time.monotonic() - began_s < 20
     assert [str(one.address) for one in found] == ["127.0.0.1:8000"]
 
 

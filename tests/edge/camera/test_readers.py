@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge.camera.messages import Reader
 from retention.framing import CameraTime, Connected, Format, Unit
-from retention.model import Codec, GapCause, Track
+from retention.model import Codec, GapCause, ReceivedUnit, Track
+from retention.nal import is_parameter_set, join_lengths, split_lengths
 from tests.edge.camera.clips import clip_audio, clip_format, clip_units
 from tests.edge.camera.playing import PASSWORD, READERS, USER, failure, play, request, units
 from tests.peers.gst import CLIPS, H264_BFRAMES, H264_PCMA, H265_AAC, GstServer
@@ -26,6 +28,12 @@ def server() -> Iterator[GstServer]:
         yield peer
 
 
+def without_sets(unit: ReceivedUnit, codec: Codec) -> ReceivedUnit:
+    """GStreamer 1.26 (Debian 13) says the parameter sets before the first picture, too."""
+    nals = [nal for nal in split_lengths(unit.data) if not is_parameter_set(codec, nal)]
+    return replace(unit, data=join_lengths(nals))
+
+
 @pytest.mark.parametrize(
     ("mount", "clip"), [("h264", H264_PCMA), ("bframes", H264_BFRAMES), ("h265", H265_AAC)]
 )
@@ -35,7 +43,9 @@ def test_pictures_are_byte_equal_to_those_sent_and_spaced_as_sent(
     messages, error = play(request(server.url(f"{mount}@3"), reader=reader))
     assert error is not None
     assert (error.cause, error.detail) == (GapCause.CAMERA_OFFLINE, "the camera ended the stream")
-    received, sent = units(messages, Track.VIDEO), clip_units(clip)
+    codec = Codec.H265 if mount == "h265" else Codec.H264
+    received = [without_sets(unit, codec) for unit in units(messages, Track.VIDEO)]
+    sent = clip_units(clip)
     first = 0
     if reader == "libav":
         # GStreamer sends its first packets before its answer to PLAY, and libav leaves these out:

@@ -239,7 +239,7 @@ def test_noise_between_packets_and_broken_pictures_are_sent() -> None:
             next(packets)
             count = len(camera.sent)
             camera.do(DemoCamera.send_broken_unit)
-            assert len(camera.sent) == count + 1
+            assert len(camera.sent) > count
             camera.do(lambda one: one.send_raw(b"noise" * 100))
 
 

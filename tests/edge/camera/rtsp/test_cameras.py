@@ -110,7 +110,7 @@ def test_a_camera_that_knows_no_get_parameter_after_all_gets_options(status: int
     with Liar(OPTIONS, describe(), SETUP, PLAY, *keep) as liar:
         _, error = play(liar.url)
         assert len(told(liar, b"GET_PARAMETER")) == 1
-        assert len(told(liar, b"OPTIONS")) == 2
+        assert len(told(liar, b"OPTIONS")) >= 2  # a slow machine comes to the next one
     assert error is not None
     assert error.detail == "the camera sent no picture for 1 s"
 
