@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, TypeVar
 
 from config.errors import XueliangError
@@ -34,8 +33,6 @@ PULL_S, BACK_S = 120.0, 300.0
 #: Recording elsewhere after a disk went, and again after a camera came back.
 FAIL_OVER_S, RETURN_S = 30.0, 120.0
 LOOK_S = 1.0
-#: What is being recorded has something durable of the last so many microseconds.
-FRESH_US = 10_000_000
 
 
 class Drill(StrEnum):
@@ -115,22 +112,16 @@ def recorder(ground: Ground) -> Item:
         process = int(control.ask(state_dir, "ping")["pid"])
     except (control.ControlUnavailable, control.ControlRefused, KeyError):
         return items.drill_not_done("recorder", "edge does not run")
-    cameras, since_us = ground.cameras(), SystemClock().utc_us()
+    cameras = [name for name, is_up in ground.cameras().items() if is_up]
+    if not cameras:
+        return items.drill_not_done("recorder", "no camera is recorded")
+    since_us = SystemClock().utc_us()
     os.kill(process, signal.SIGKILL)
     begun_s = time.monotonic()
-    is_recording = ground.wait(lambda: _is_new_edge(state_dir, process), RESTART_S) and ground.wait(
-        lambda: ground.has_newer(cameras, SystemClock().utc_us() - FRESH_US), RESTART_S
-    )
+    is_recording = ground.wait(lambda: ground.has_newer(cameras, since_us), RESTART_S)
     took_s = time.monotonic() - begun_s
     causes = {one: ground.gaps(one, since_us) for one in cameras} if is_recording else {}
     return items.recorder_drill(took_s if is_recording else None, RESTART_S, causes)
-
-
-def _is_new_edge(state_dir: Path, process: int) -> bool:
-    try:
-        return int(control.ask(state_dir, "ping")["pid"]) != process
-    except (control.ControlUnavailable, control.ControlRefused, KeyError):
-        return False
 
 
 def network(ground: Ground) -> Item:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -190,7 +191,7 @@ class Drill:
             heard += line
             if words in line:
                 return
-        raise AssertionError(heard)
+        raise AssertionError(heard + str(self._process.stdout and self._process.stdout.read()))
 
     def items(self) -> dict[str, Any]:
         told, _ = self._process.communicate(timeout=120)
@@ -200,14 +201,17 @@ class Drill:
 @pytest.mark.root
 @pytest.mark.skipif(not IS_FULL, reason="make faults")
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts file systems")
-def test_a_cable_and_a_disk_are_pulled_and_put_back(tmp_path: Path) -> None:
+def test_the_recorder_is_killed_a_cable_and_a_disk_are_pulled_and_put_back(tmp_path: Path) -> None:
     with tmpfs(tmp_path / "ill", "100m") as ill, tmpfs(tmp_path / "well", "100m") as well:
         volumes = (ill.root / "volume", well.root / "volume")
         for volume in volumes:
             volume.mkdir()
         well.fill(left_bytes=60 << 20)
         with recording(tmp_path / "box", volumes) as (box, site):
-            drill = Drill(box, tmp_path / "report", "network", "disk")
+            drill = Drill(box, tmp_path / "report", "recorder", "network", "disk")
+            assert box.process is not None
+            assert box.process.wait(60) == -signal.SIGKILL
+            box.start()  # as a service manager does
             drill.says("pull one camera's cable")
             site.do("north", "unplug")
             drill.says("Plug it in again")
@@ -220,11 +224,12 @@ def test_a_cable_and_a_disk_are_pulled_and_put_back(tmp_path: Path) -> None:
             found = drill.items()
     assert found["13b"]["result"] == "passed", found["13b"]
     assert [found[number]["result"] for number in ("13", "13a", "13b", "13c")] == [
-        "manual",
         "passed",
         "passed",
+        "passed",
         "manual",
-    ], found
+    ], found["13"]
+    assert "service_crashed" in " ".join(found["13"]["found"])
     assert "north" in " ".join(found["13a"]["found"])
     assert "south" not in " ".join(found["13a"]["found"])
     assert "nothing is missing" in " ".join(found["13b"]["found"])
