@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 MODE = 0o640
+PRIVATE = 0o600
 
 
 def _nobody(file: int) -> None:
@@ -27,11 +28,12 @@ def replace_file(
     """
     beside = path.with_name(f".{path.name}.new")
     beside.unlink(missing_ok=True)
-    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
     try:
         with os.fdopen(file, "wb") as out:
             give(file)
-            os.fchmod(file, mode)
+            if mode != PRIVATE:  # a USB stick's file system may know no modes
+                os.fchmod(file, mode)
             out.write(data)
             out.flush()
             os.fsync(file)
