@@ -58,7 +58,7 @@ def _expressions(node: Any) -> Any:
     """Every PromQL of a dashboard: of panels and of variables."""
     if isinstance(node, dict):
         for key, value in node.items():
-            if key in ("expr", "query", "definition") and isinstance(value, str):
+            if key in ("expr", "query") and isinstance(value, str):
                 yield value
             else:
                 yield from _expressions(value)
