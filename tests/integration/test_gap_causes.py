@@ -102,6 +102,25 @@ def test_password_changed(tmp_path: Path) -> None:
         assert_recovered(box, "gate", "camera_auth", since_us)
         assert_undisturbed(box, "other", since_us)
         assert "changed" not in box.log
+
+
+@pytest.mark.skipif(os.environ.get("XUELIANG_FAULTS") != "full", reason="make faults")
+def test_a_refused_password_is_tried_at_once_when_somebody_asks(tmp_path: Path) -> None:
+    """Refused three times it waits for a quarter of an hour or more; it was set right in the camera
+    itself, and the settings, which stay as they are, are read anew."""
+    with demo_process(plan("gate")) as site, running(tmp_path, site) as box:
+        since_us = now_us()
+        site.do("gate", "password", password="changed")
+        site.do("gate", "drop")
+        refused = 'nvr_camera_connects_total{camera="gate",result="auth",stream="main"}'
+        for count in (1, 2, 3):
+            wait_for("a refusal", lambda n=count: box.metrics()[refused] >= n)  # type: ignore[misc]
+            box.reload()
+        time.sleep(40)
+        assert box.metrics()[refused] == 4  # that of the last reload; none since
+        site.do("gate", "password", password="right")
+        box.reload()
+        assert_recovered(box, "gate", "camera_auth", since_us)
         assert "right" not in box.log
 
 
