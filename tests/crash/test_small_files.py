@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,9 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 def _run(work: Callable[[], int], reached: Callable[[int], None]) -> int:
     """``work`` in a process of its own; its code. ``reached``: told the number of each call."""
-    child = os.fork()
+    with warnings.catch_warnings():  # Python 3.12 warns of threads, which the child does without
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     calls = 0

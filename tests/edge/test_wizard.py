@@ -11,6 +11,7 @@ import signal
 import struct
 import termios
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,9 +68,11 @@ class Person:
 
 @contextmanager
 def at_terminal(arguments: list[str]) -> Iterator[tuple[Person, int]]:
-    child, terminal = pty.fork()
-    if child == 0:
-        os.execvp(arguments[0], arguments)
+    with warnings.catch_warnings():  # Python 3.12 warns of threads; the child is replaced at once
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child, terminal = pty.fork()
+        if child == 0:
+            os.execvp(arguments[0], arguments)
     try:
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, WIDTH, 0, 0))
         yield Person(terminal), child
