@@ -6,8 +6,9 @@ being judged further. What cannot be judged is unknown, never normal.
 The limits were tuned on staged defects in one half of the real footage that we have; what they give
 on the other half is reported by ``python -m tests.bench diagnose``. They come from no standard.
 How stripes are measured and what counts as covered was mended once after that had been seen, by
-what the first half showed; that a blown-out picture is not lost, and that a scene of leaves can
-have moved, after a third camera had been judged, by what the first half showed again.
+what the first half showed; that a blown-out picture is not lost, that a scene of leaves can have
+moved, and what a bare room can tell, after two more cameras had been judged, by what the first half
+showed again.
 """
 
 from __future__ import annotations
@@ -54,10 +55,12 @@ class Limits:
     cast_ratio: float = 1.5
     colour: float = 6
     hidden: float = 0.12
+    hidden_most: float = 0.5  # no scene that has moved, or stands, hides so much in one piece
     left: float = 0.3
     alike: float = 0.4
     scene_spread: float = 15  # greys of a scene that vary less tell nothing of where they stand
     kept: float = 0.5
+    textured: float = 0.33  # in a bare room, who sits elsewhere has taken most edges along
     shift: float = 0.03
     shift_gain: float = 0.2
     shake: float = 0.3
@@ -161,7 +164,8 @@ def _judge_texture(
     if found[Defect.COLOUR_CAST] is Outcome.ABNORMAL or change is None or change.kept is None:
         return
     if found[Defect.SHAKING] is not Outcome.ABNORMAL:
-        is_moved = change.kept < limits.kept or _is_elsewhere(change, baseline, limits)
+        has_other_edges = change.textured > limits.textured and change.kept < limits.kept
+        is_moved = has_other_edges or _is_elsewhere(change, baseline, limits)
         found[Defect.MOVED] = _verdict(is_moved)
 
 
@@ -181,6 +185,8 @@ def _striped(measures: Measures, baseline: Baseline | None, limits: Limits) -> O
 
 def _is_covered(change: Change, limits: Limits) -> bool:
     """A part has lost its edges and the rest shows what it did, or next to no edge is left."""
+    if change.hidden > limits.hidden_most:
+        return True
     if change.left < limits.left and change.alike < limits.alike:
         return True
     if change.kept_outside is None:  # nothing can be said of the rest

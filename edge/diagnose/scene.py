@@ -26,6 +26,7 @@ REACH = 0.2
 class Change:
     """Shares are of the picture or of its cells with something in them, 0 to 1."""
 
+    textured: float  # cells with something in them
     hidden: float  # the largest connected part that has lost its edges
     kept: float | None  # of the cells with something in them: those that show the same edges
     kept_outside: float | None  # the same, of those outside the hidden part
@@ -53,6 +54,7 @@ def compare(now: Scene, before: Scene) -> Change:
     rows = _shift(now.rows, before.rows)
     shift, gain = max(columns, rows, key=lambda one: one[1])
     return Change(
+        textured=float(textured.mean()),
         hidden=float(hidden.mean()),
         kept=_share(kept, textured),
         kept_outside=_share(kept, textured & ~hidden),

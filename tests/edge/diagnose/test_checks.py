@@ -10,6 +10,7 @@ from edge.diagnose.baseline import USABLE, Baseline, Light, learn, light_of
 from edge.diagnose.checks import judge, outcome_of
 from edge.diagnose.defects import Defect, Outcome
 from edge.diagnose.measures import Measures
+from edge.diagnose.scene import TEXTURED
 from tests.edge.diagnose.looks import Stage, measures_of, record
 from tests.edge.diagnose.store import Footage
 
@@ -109,6 +110,28 @@ def test_a_scene_of_leaves_that_is_turned_about_has_moved(looks: Looks) -> None:
     known = looks.baselines[Light.DAY]
     flat = replace(known.scene, grey=known.scene.grey * 0.1 + 100)
     assert judge(turned, replace(known, scene=flat))[Defect.MOVED] is Outcome.NORMAL
+
+
+def test_in_a_bare_room_who_sits_elsewhere_has_not_moved_the_camera(looks: Looks) -> None:
+    known = looks.baselines[Light.DAY]
+    other = replace(looks.day.scene, directions=looks.day.scene.directions[:, :, ::-1])
+    elsewhere = replace(looks.day, scene=other)
+    assert judge(elsewhere, known)[Defect.MOVED] is Outcome.ABNORMAL
+    bare = known.scene.edges.copy()
+    bare[:, 4:] = 0.5
+    assert 20 <= (bare > TEXTURED).sum() < bare.size / 3
+    room = replace(known, scene=replace(known.scene, edges=bare))
+    assert judge(elsewhere, room)[Defect.MOVED] is Outcome.NORMAL
+
+
+def test_what_hides_most_is_a_cover_whatever_the_rest_shows(looks: Looks) -> None:
+    scene = looks.day.scene
+    edges, grey = scene.edges.copy(), scene.grey.copy()
+    edges[:, :11], grey[:, :11] = 0, 20
+    edges[:, 11:] *= 3
+    hidden = replace(scene, edges=edges, grey=grey, directions=scene.directions[:, :, ::-1])
+    verdicts = looks.judge(replace(looks.day, scene=hidden))
+    assert verdicts[Defect.COVERED] is Outcome.ABNORMAL
 
 
 def test_complaints_of_the_decoder_are_a_broken_picture(looks: Looks) -> None:
