@@ -16,6 +16,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def _peer(index: Path, device: Device, channel: Channel, history: History, days:
     """One item a segment."""
     from_us = history.to_us - days * DAY_US
     began = time.perf_counter()
-    with sqlite3.connect(f"file:{index}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{index}?mode=ro", uri=True)) as connection, connection:
         rows = connection.execute(
             "SELECT start_us, end_us FROM segment WHERE camera = ? AND start_us >= ? ORDER BY 1",
             (channel.camera, from_us),

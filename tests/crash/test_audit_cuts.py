@@ -19,6 +19,7 @@ from retention.audit import AuditLog
 from retention.audit_read import records, verify
 from retention.clock import SystemClock
 from tests.crash.test_power_cut import Disk
+from tests.support.box import wait_for
 
 IS_FULL = os.environ.get("XUELIANG_FAULTS") == "full"
 KILLS, CUTS = (60, 20) if IS_FULL else (6, 4)
@@ -55,6 +56,12 @@ def _start(state: Path, told: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-c", _WRITER, str(state)], stdout=out)
 
 
+def _wait_longer(told: Path) -> None:
+    """Until the writer has told of a record more."""
+    before = told.stat().st_size
+    wait_for("a record", lambda: told.stat().st_size > before)
+
+
 def _check(state: Path, told: Path, cut_ns: int | None = None) -> int:
     """Every record that was answered for; how many there are.
 
@@ -80,7 +87,8 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
     state.mkdir()
     for _ in range(KILLS):
         process = _start(state, told)
-        time.sleep(random.uniform(0.1, 0.5))
+        _wait_longer(told)
+        time.sleep(random.uniform(0, 0.4))
         process.kill()
         process.wait()
         count = _check(state, told)

@@ -90,6 +90,9 @@ class Drill:
             self.counts[kind] += 1
         assert self._is_sound(), "a mutation was not mended"
 
+    def close(self) -> None:
+        self._index.close()
+
     def _is_sound(self) -> bool:
         return not (
             self._differences("gate")
@@ -246,7 +249,10 @@ def _write(path: Path, content: bytes) -> None:
 
 def _drill(folder: Path, seed: int, count: int) -> tuple[Counter[str], list[str]]:
     drill = Drill(folder, seed)
-    drill.run(count)
+    try:
+        drill.run(count)
+    finally:
+        drill.close()
     return drill.counts, drill.escaped
 
 

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -61,7 +61,10 @@ def site(folder: Path) -> Iterator[HostClock]:
 
 def untimed(box: Box) -> int:
     """Runs whose footage is not due whatever the date."""
-    with sqlite3.connect(f"file:{box.state / 'index.db'}?mode=ro", uri=True) as connection:
+    with (
+        closing(sqlite3.connect(f"file:{box.state / 'index.db'}?mode=ro", uri=True)) as connection,
+        connection,
+    ):
         query = "SELECT count(*) FROM run WHERE offset_us IS NULL"
         return int(connection.execute(query).fetchone()[0])
 
@@ -212,7 +215,7 @@ def test_an_administrator_confirms_what_nothing_else_does(tmp_path: Path) -> Non
         clock.wait_until(lambda: untimed(box) == 0)
         assert clock.time()["code"] == "confirmed"
         assert box.stop() == 0
-        with sqlite3.connect(box.state / "index.db") as connection:
+        with closing(sqlite3.connect(box.state / "index.db")) as connection, connection:
             lines = [line for (line,) in connection.execute("SELECT line FROM journal")]
         (confirmed,) = [line for line in lines if '"event":"confirmed"' in line]
         assert '"who":"os:' in confirmed

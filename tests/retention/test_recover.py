@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def site(tmp_path: Path) -> Site:
 
 
 def stored(site: Site, number: int) -> Segment:
-    with sqlite3.connect(site.index_path) as connection:
+    with closing(sqlite3.connect(site.index_path)) as connection, connection:
         found = rows.segment(connection, "gate", number)
     connection.close()
     assert found is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ def retime(site: Site) -> None:
 
 
 def is_timed(site: Site, run: str) -> bool:
-    with sqlite3.connect(site.index_path) as connection:
+    with closing(sqlite3.connect(site.index_path)) as connection, connection:
         return bool(connection.execute(rows.IS_TIMED, (run,)).fetchone()[0])
 
 
@@ -158,7 +159,7 @@ def test_the_index_from_the_volumes_alone_is_the_same(site: Site) -> None:
 def test_what_was_cut_off_in_a_wrong_time_is_adopted_into_the_right_one(site: Site) -> None:
     """The power goes while the wrong time's last segment is open; its row is lost, too."""
     retime(site)
-    with sqlite3.connect(site.index_path) as connection:
+    with closing(sqlite3.connect(site.index_path)) as connection, connection:
         connection.execute("DELETE FROM segment WHERE number = 2")
         connection.execute(
             "UPDATE segment SET state = 'open', end_reason = NULL, digest = x'' WHERE number = 3"
@@ -240,7 +241,10 @@ def test_exports_tell_the_true_time_and_both_verifiers_agree(site: Site, tmp_pat
     report = verify_export(tmp_path / "out")
     assert (report.differences, report.notes) == ([], [])
     assert [gap["cause"] for gap in report.manifest["gaps"]] == ["camera_offline"]
-    with sqlite3.connect(site.index_path) as connection:  # moved by hand, file and row in step
+    with (
+        closing(sqlite3.connect(site.index_path)) as connection,
+        connection,
+    ):  # moved by hand, file and row in step
         connection.execute(
             "UPDATE segment SET start_us = start_us + 5, end_us = end_us + 5,"
             " offset_us = offset_us + 5 WHERE number = 3"

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,8 @@ def test_volumes_are_told_once_and_again_when_they_move(tmp_path: Path) -> None:
     site.volumes = (tmp_path / "elsewhere",)
     with site.running() as recorder:
         slot = recorder.opened.volumes.slots[0]
-        rows = sqlite3.connect(site.index_path).execute("SELECT uuid, path FROM volume").fetchall()
+        with closing(sqlite3.connect(site.index_path)) as connection:
+            rows = connection.execute("SELECT uuid, path FROM volume").fetchall()
         assert rows == [(slot.uuid, str(tmp_path / "elsewhere"))]
 
 

@@ -82,7 +82,7 @@ def test_config_download_answers_each_type_by_itself() -> None:
     ]
     assert [root.findtext("Result") for root in roots] == ["OK", "OK", "ERROR"]
     assert {root.findtext("SN") for root in roots} == {"17"}
-    assert [child.text for child in roots[0].find("BasicParam") or ()] == [
+    assert [child.text for child in roots[0].findall("BasicParam/*")] == [
         "阳光托育中心",
         "3600",
         "60",
@@ -171,7 +171,7 @@ def test_presets_home_and_place() -> None:
     assert (judged(none).findtext("SumNum"), listed.get("Num")) == ("0", "0")
     home = HomePosition(is_enabled=True, reset_s=30, preset=1)
     root = judged(deviceinfo.home_position(message, DEVICE_2022, home))
-    assert [child.text for child in root.find("HomePosition") or ()] == ["1", "30", "1"]
+    assert [child.text for child in root.findall("HomePosition/*")] == ["1", "30", "1"]
     bare = judged(deviceinfo.home_position(message, DEVICE_2022, None))
     assert bare.find("HomePosition") is None
     place = judged(deviceinfo.ptz_position(message, DEVICE_2022))
