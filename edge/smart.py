@@ -21,6 +21,9 @@ from edge.smart_report import SmartReport, parse_smart, worst
 
 log = logging.getLogger(__name__)
 
+#: The disk's verdict on itself, its attributes, a SAS disk's counts of errors; as root's unit asks
+#: (distribution/programs/smart).
+QUESTION = ("--json", "-H", "-A", "-l", "error", "-n", "standby")
 ASK_TIMEOUT_S = 30.0
 KILL_WAIT_S = 1.0
 #: Where root's unit leaves answers, by the disk's name.
@@ -72,10 +75,7 @@ class SmartDesk:
             return SmartReport()
         process = self._asked[name] = await asyncio.create_subprocess_exec(
             program,
-            "--json",
-            "-A",
-            "-n",
-            "standby",
+            *QUESTION,
             f"/dev/{name}",
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

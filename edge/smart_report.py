@@ -4,8 +4,7 @@ What recording.md asks for: the raw values of five ATA attributes, which rise be
 and the temperature; and what a disk itself calls a failure. Disks of other kinds have no such
 attributes: of NVMe (NVM Express base specification, SMART / Health Information log) media errors
 count as 187; of SAS (SPC-4, error counter log pages; SBC-3, READ DEFECT DATA) grown defects count
-as 5, and errors that were not corrected as 187. The shapes are those of smartmontools 7.3 with
-``-A``; what ``-H`` and ``-l error`` add is read where it is there.
+as 5, and errors that were not corrected as 187. The shapes are those of smartmontools 7.3.
 """
 
 from __future__ import annotations

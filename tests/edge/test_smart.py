@@ -264,11 +264,16 @@ def test_smartctl_is_asked_without_waking_a_disk(
     assert found == SmartReport(attributes={5: 7}, temperature_c=38)
     assert (tmp_path / "asked").read_text().split() == [
         "--json",
+        "-H",
         "-A",
+        "-l",
+        "error",
         "-n",
         "standby",
         "/dev/sda",
     ]
+    units = Path(__file__).parents[2] / "distribution/programs/smart"
+    assert f"smartctl {' '.join(smart.QUESTION)} " in units.read_text()
 
 
 def test_a_disk_that_does_not_answer_is_not_waited_for(
