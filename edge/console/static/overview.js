@@ -107,15 +107,7 @@ for (const button of document.querySelectorAll("[data-span]")) {
     timeline.show(endUs - spanUs, endUs);
   });
 }
-for (const button of document.querySelectorAll("[data-move]")) {
-  button.addEventListener("click", () => {
-    const us = Number(button.dataset.move) * (timeline.toUs - timeline.fromUs) / 2;
-    timeline.show(timeline.fromUs + us, timeline.toUs + us);
-  });
-}
-for (const button of document.querySelectorAll("[data-zoom]")) {
-  button.addEventListener("click", () => timeline.zoom(Number(button.dataset.zoom)));
-}
+timeline.obey(document);
 select.addEventListener("change", showDays);
 
 if (document.getElementById("from") && !document.getElementById("from").value) choose(nowUs - RANGE_US, null);

@@ -155,6 +155,19 @@ export class Timeline {
     this.show(centre - span * share, centre + span * (1 - share));
   }
 
+  /** The buttons below `root` that go to what stands beside, by half of what is shown, and closer. */
+  obey(root) {
+    for (const button of root.querySelectorAll("[data-move]")) {
+      button.addEventListener("click", () => {
+        const us = Number(button.dataset.move) * (this.toUs - this.fromUs) / 2;
+        this.show(this.fromUs + us, this.toUs + us);
+      });
+    }
+    for (const button of root.querySelectorAll("[data-zoom]")) {
+      button.addEventListener("click", () => this.zoom(Number(button.dataset.zoom)));
+    }
+  }
+
   cursorIsSeen() {
     return this.cursorUs !== null && this.fromUs <= this.cursorUs && this.cursorUs < this.toUs;
   }

@@ -151,15 +151,7 @@ for (const button of page.querySelectorAll("[data-span]")) {
     timeline.show(wall.us - spanUs / 2, wall.us + spanUs / 2);
   });
 }
-for (const button of page.querySelectorAll("[data-move]")) {
-  button.addEventListener("click", () => {
-    const us = Number(button.dataset.move) * (timeline.toUs - timeline.fromUs) / 2;
-    timeline.show(timeline.fromUs + us, timeline.toUs + us);
-  });
-}
-for (const button of page.querySelectorAll("[data-zoom]")) {
-  button.addEventListener("click", () => timeline.zoom(Number(button.dataset.zoom)));
-}
+timeline.obey(page);
 document.addEventListener("keydown", (event) => {
   if (event.target.closest("input, select, button, canvas, a") || event.ctrlKey || event.altKey || event.metaKey) return;
   const deeds = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -246,6 +247,46 @@ def test_the_overview_shows_every_gap_and_leads_to_it(page: Page, store: DemoSto
     # this one, and since the service stopped
     wait_for("it is drawn", lambda: abs(line.evaluate(RED) - 25 / 60) < 0.02)
     assert line.evaluate(BLUE) == pytest.approx(10 / 60, abs=0.02)  # what the camera told
+
+
+def test_buttons_keys_and_wheel_move_and_zoom_what_is_shown(page: Page, store: DemoStore) -> None:
+    page.goto("/playback")
+    page.click('[data-span="86400"]')
+    page.locator("#gaps tr", has_text="网络不通").locator("button").click()
+
+    def shows(from_s: float, to_s: float) -> None:
+        ends = [text(store.begin_us + round(end_s * S))[:19] for end_s in (from_s, to_s)]
+        expect(page.locator("#shown")).to_have_text(" – ".join(ends))
+
+    shows(-5, 55)  # the gap in its middle
+    for button, from_s, to_s in (
+        ('[data-move="1"]', 25, 85),
+        ('[data-move="-1"]', -5, 55),
+        ('[data-zoom="0.4"]', 13, 37),
+        ('[data-zoom="2.5"]', -5, 55),
+    ):
+        page.click(f"{button}:visible")
+        shows(from_s, to_s)
+    line = page.locator('#lines canvas[data-camera="gate"]')
+    line.focus()
+    for key, from_s, to_s in (
+        ("ArrowRight", 10, 70),
+        ("ArrowLeft", -5, 55),
+        ("+", 10, 40),
+        ("-", -5, 55),
+    ):
+        page.keyboard.press(key)
+        shows(from_s, to_s)
+    line.hover()
+    page.mouse.wheel(0, -100)  # closer, around the pointer, which stands about in the middle
+
+    def shown_s() -> list[float]:
+        ends = page.inner_text("#shown").split(" – ")
+        return [datetime.fromisoformat(f"{one}+08:00").timestamp() for one in ends]
+
+    wait_for("it is closer", lambda: shown_s()[1] - shown_s()[0] < 60)
+    begin_s = store.begin_us / S
+    assert shown_s() == pytest.approx([begin_s + 5, begin_s + 45], abs=2)
 
 
 #: Where in a time line's width the first marker stands.
