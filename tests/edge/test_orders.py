@@ -125,12 +125,12 @@ def test_a_camera_turns_keeps_presets_and_gives_pictures(tmp_path: Path) -> None
             picture = base64.b64decode((await _ask(client, "gate", "snapshot"))["jpeg"])
             assert picture.startswith(b"\xff\xd8")
             assert picture.endswith(b"\xff\xd9")
+            mode = stat.S_IMODE((tmp_path / orders.SOCKET_NAME).stat().st_mode)
+            assert mode == 0o660
 
         _run(tmp_path, {"gate": _in_service(camera)}, body)
         calls = camera.do(lambda one: list(one.device.calls if one.device else ()))
         assert calls.count("GetProfiles") <= 3  # learnt once, and again after each refusal
-        mode = stat.S_IMODE((tmp_path / orders.SOCKET_NAME).stat().st_mode)
-        assert mode == 0o660
 
 
 def test_what_cannot_be_done_says_why(tmp_path: Path) -> None:

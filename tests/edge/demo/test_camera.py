@@ -49,6 +49,8 @@ line = Gst.parse_launch(
 line.get_by_name("in").set_property("location", sys.argv[1])
 line.get_by_name("in").set_property("user-id", "recorder")
 line.get_by_name("in").set_property("user-pw", sys.argv[2])
+line.get_by_name("in").connect(  # GStreamer 1.26 stops at a track that goes nowhere
+    "select-stream", lambda _, number, caps: "media=(string)video" in caps.to_string())
 line.set_state(Gst.State.PLAYING)
 said = line.get_bus().timed_pop_filtered(
     15 * Gst.SECOND, Gst.MessageType.ERROR | Gst.MessageType.WARNING | Gst.MessageType.EOS)
