@@ -264,10 +264,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "cost" in wanted:
         costs()
     print(
-        "limits of this set: four cameras; films of 80 s, 30 s, 10 s and twice 3 s, outdoors, dry,"
-        " by day; no real night (its pictures are day pictures made grey and grainy), no rain, no"
-        " fog, no indoor room, no child; all defects but the hand are staged; figures tell that"
-        " checks work, not how often they will on a site"
+        "limits of this set: four cameras, three without the crossing; films of 80 s, 30 s, 10 s"
+        " and twice 3 s, outdoors, dry, by day; no real night (its pictures are day pictures made"
+        " grey and grainy), no rain, no fog, no indoor room, no child; all defects but the hand are"
+        " staged; figures tell that checks work, not how often they will on a site"
     )
 
 
