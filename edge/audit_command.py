@@ -51,6 +51,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "last_hash": verdict.head.hash,
         "anchors": verdict.anchors,
         "anchored_seq": verdict.anchored_seq,
+        "lost_seq": verdict.lost_seq,
         "findings": verdict.findings,
         "notes": verdict.notes,
     }
@@ -62,6 +63,8 @@ def render_verdict(verdict: Verdict) -> str:
         f"{verdict.service}: {mark}, 记录 records {verdict.records},"
         f" 已锚定 anchored up to {verdict.anchored_seq} of {verdict.head.seq}"
     )
+    if verdict.lost_seq:
+        first += f", 随旧系统盘丢失 lost up to {verdict.lost_seq}"
     return "\n".join(
         [first, *(f"  ! {printable(text)}" for text in verdict.findings)]
         + [f"  - {printable(text)}" for text in verdict.notes]

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from retention.audit_chain import Verdict
-from retention.audit_read import anchors, services, verify
+from retention.audit_loss import COMMANDS
+from retention.audit_read import anchors, loss_told, services, verify
 from retention.index.errors import IndexUnavailable
 from retention.index.read import Index
 
@@ -35,7 +36,8 @@ def verify_all(
     except IndexUnavailable as error:
         anchored, note = {}, f"no anchors: {error.sentence()}"
     names = sorted({*services(state_dir), *anchored}) if only is None else [only]
-    verdicts = [verify(state_dir, name, anchored.get(name, ()), pause) for name in names]
+    loss = loss_told(state_dir, anchored.get(COMMANDS, ()), pause)
+    verdicts = [verify(state_dir, name, anchored.get(name, ()), pause, loss) for name in names]
     for verdict in verdicts:
         if note:
             verdict.notes.append(note)
@@ -43,8 +45,12 @@ def verify_all(
 
 
 def is_sound(verdicts: list[Verdict]) -> bool:
-    """Whether none has a finding; what is wrong goes to the system's log."""
+    """Whether none has a finding; what is wrong, or went with an old state folder, goes to the
+    system's log."""
     for verdict in verdicts:
+        if verdict.lost_seq:
+            lost = {"service": verdict.service, "lost_seq": verdict.lost_seq}
+            log.warning("audit_records_lost_with_state", extra=lost)
         for finding in verdict.findings:
             log.error("audit_log_unsound", extra={"service": verdict.service, "finding": finding})
     return all(verdict.is_sound for verdict in verdicts)

@@ -25,6 +25,8 @@ from edge.sealed_box import WrongPassphrase, is_sealed, seal, unseal
 from edge.setup.carry_out import SECRET_MODE, SETTINGS_MODE, services, write_owned
 from edge.setup.site import CONSOLE, EDGE, UPLINK
 from retention.audit_chain import Action
+from retention.audit_loss import restore_detail
+from retention.audit_read import heads
 from retention.clock import SystemClock
 from retention.keys import KEY_NAME, signing_key
 from retention.read import is_edge_running
@@ -35,6 +37,7 @@ FILE_BYTES_MAX = 64 * 2**20
 #: Of the console's folder: accounts, tokens, certificate; whatever lies there as a file.
 CONSOLE_FOLDER = "console"
 STATE_FILES = ("homes.json",)
+_KEY = "signing-key"
 
 
 class BackupRefused(XueliangError):
@@ -85,12 +88,15 @@ def backup(config: Path, target: Path, passphrase: str) -> list[str]:
 
 
 def restore(source: Path, config: Path, passphrase: str, *, may_replace: bool) -> list[str]:
-    """Put a backup back; the names of what was written. On record. The settings come last, so that
-    the services of a box whose power went meanwhile find none, and the same command goes on.
+    """Put a backup back; the names of what was written. On record before anything is written, with
+    whether the logs of the backup's box are still here (:mod:`retention.audit_loss`). The settings
+    come last, so that the services of a box whose power went meanwhile find none, and the same
+    command goes on.
 
     Raises:
         BackupRefused: unreadable, sealed otherwise, in the way of what stands, or edge runs.
         ConfigError: its settings are none that this version takes: nothing was written.
+        AuditUnavailable: it cannot be put on record: nothing was written.
     """
     files = _read(source, passphrase)
     text = files.get("settings", b"").decode("utf-8", "replace")
@@ -106,16 +112,24 @@ def restore(source: Path, config: Path, passphrase: str, *, may_replace: bool) -
             f"{standing[0]} stands already", hint="to write over what stands: --replace"
         )
     try:
-        for place in reversed(places):
-            make_folder(place.path.parent)
-            write_owned(place.path, files[place.name], place.mode, place.owner, users)
+        make_folder(state_dir)
+        told = restore_detail(heads(state_dir), is_new=_is_new(state_dir, files))
+        with on_record(settings, Action.RESTORE, str(source), **told) as deed:
+            for place in reversed(places):
+                make_folder(place.path.parent)
+                write_owned(place.path, files[place.name], place.mode, place.owner, users)
+            deed.told["files"] = len(places)
     except OSError as error:
         raise BackupRefused(
             f"{error.filename}: {error.strerror}", hint="run this as root"
         ) from error
-    with on_record(load(config), Action.RESTORE, str(source)) as deed:
-        deed.told["files"] = len(places)
     return [one.name for one in places]
+
+
+def _is_new(state_dir: Path, files: dict[str, bytes]) -> bool:
+    """Whether the state folder is another than the backup's: the box's key is not in it."""
+    key = state_dir / KEY_NAME
+    return not key.exists() or _is_other(key, files.get(_KEY, b""))
 
 
 def _is_other(path: Path, content: bytes) -> bool:
@@ -159,7 +173,7 @@ def _places(
     state_dir = settings.storage.state_dir
     found = [
         _Place(name="settings", path=config, owner=CONSOLE, mode=SETTINGS_MODE),
-        _Place(name="signing-key", path=state_dir / KEY_NAME, owner=EDGE),
+        _Place(name=_KEY, path=state_dir / KEY_NAME, owner=EDGE),
     ]
     for camera in settings.camera:
         if camera.password_file is not None:

@@ -47,6 +47,7 @@ from retention.audit_chain import (
     parse_line,
     split_lines,
 )
+from retention.audit_loss import tells_of_loss
 from retention.clock import Clock
 from retention.model import US_PER_S
 from retention.ownership import hand_over
@@ -457,8 +458,8 @@ class AuditLog:
             days = keep_days
             if any(record.action in PROVISIONS for record in records):
                 days = max(days, PROVISION_DAYS)
-            if trusted_us - newest_us <= days * DAY_US:
-                break
+            if trusted_us - newest_us <= days * DAY_US or any(map(tells_of_loss, records)):
+                break  # for as long as the journal tells of what was lost
             gone.append(part)
             last = records[-1]
         if last is None:

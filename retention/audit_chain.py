@@ -16,10 +16,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
 from enum import StrEnum
 from typing import Any
 
 from config.errors import XueliangError
+from config.instants import format_instant
 
 FIRST_PREV = "0" * 64
 #: Bounds are of the escaped form: a Chinese character takes 6 bytes of it.
@@ -232,6 +234,26 @@ class Anchor:
     seq: int
     hash: str
     at_us: int
+    entry: int = 0  # the journal's number of the entry that holds it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """The state folder was lost, with its logs, and a restore put that on record
+    (:mod:`retention.audit_loss`)."""
+
+    at_us: int  # of the restore
+    #: The journal's first entry that is known to be of later; none if edge did not run since.
+    until_entry: int | None = None
+    #: Where logs ended that were there already when the restore began; they hold that for ever.
+    heads: Mapping[str, Head] = field(default_factory=dict)
+
+    def is_before(self, anchor: Anchor) -> bool:
+        """Whether the anchor was made before the restore: by the journal's order, which no clock
+        can turn about, as soon as it tells; by clock until then."""
+        if self.until_entry is not None:
+            return anchor.entry < self.until_entry
+        return anchor.at_us < self.at_us
 
 
 @dataclass(slots=True, kw_only=True)
@@ -245,6 +267,7 @@ class Verdict:
     newest_us: int | None = None
     anchors: int = 0  # that agree
     anchored_seq: int = 0  # records up to here cannot have been changed by the log's writer
+    lost_seq: int = 0  # records up to here, of an earlier log, went with a lost state folder
     findings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -258,9 +281,23 @@ FINDINGS_MAX = 100
 
 
 class Verifier:
-    """Takes a log's lines in order, then says what is wrong with them."""
+    """Takes a log's lines in order, then says what is wrong with them.
 
-    def __init__(self, service: str, anchors: Iterable[Anchor] = ()) -> None:
+    Args:
+        loss: what the commands' log tells of a lost state folder. Anchors of before it that the
+            log does not hold are no finding, as long as the log holds none that is older still:
+            then it is the old log, and something was taken out of it.
+    """
+
+    def __init__(
+        self, service: str, anchors: Iterable[Anchor] = (), loss: Loss | None = None
+    ) -> None:
+        self._loss = loss
+        #: Where the log ended when the restore began.
+        self._stood = Head() if loss is None else loss.heads.get(service, Head())
+        #: Anchors whose record is another's here, with its place.
+        self._other: list[tuple[Anchor, str]] = []
+        self._oldest_entry: int | None = None  # of those that agree
         self.verdict = Verdict(service=service)
         self._anchors: dict[int, list[Anchor]] = {}
         for anchor in anchors:
@@ -290,6 +327,8 @@ class Verifier:
         self.verdict.newest_us = record.at_us
         for anchor in self._anchors.pop(record.seq, ()):
             self._compare(anchor, record, place)
+        if record.seq == self._stood.seq and record.hash != self._stood.hash:
+            self._find(f"{place}: record {record.seq} is not the one that the restore found")
         if record.action == Action.LOG_PRUNED:
             self._note_pruned(record)
         elif record.action == Action.LOG_MENDED:
@@ -310,22 +349,44 @@ class Verifier:
         elif begin is not None and not begin.seq and begin.hash != FIRST_PREV:
             self._find("record 1 does not begin the chain")
         newest = self._at.seq if self._at else 0
+        if self._stood.seq > newest:
+            self._find(f"record {self._stood.seq} was there at the restore: the end is cut off")
+        for anchor, place in self._other:
+            if not self._is_lost(anchor):
+                self._find(f"{place}: record {anchor.seq} is not the one anchored in the journal")
         for seq in sorted(self._anchors):
             if begin is None or seq > begin.seq:
                 what = "the end is cut off" if seq > newest else "it is not there"
-                self._find(f"record {seq} was anchored in the journal: {what}")
+                if not all(map(self._is_lost, self._anchors[seq])):
+                    self._find(f"record {seq} was anchored in the journal: {what}")
             elif pruned is not None and any(
                 0 <= pruned[1] - anchor.at_us < KEPT_US_MIN for anchor in self._anchors[seq]
             ):
                 self._find(f"record {seq} was removed before it was half a year old")
+        if self._loss is not None and self.verdict.lost_seq:
+            self.verdict.notes.append(
+                f"records up to {self.verdict.lost_seq}, anchored before the restore of"
+                f" {_instant(self._loss.at_us)}, are not here: they went with the old state folder"
+            )
         return self.verdict
+
+    def _is_lost(self, anchor: Anchor) -> bool:
+        """Whether the restore explains that its record is not here; if so, told in the verdict."""
+        if self._loss is None or not self._loss.is_before(anchor):
+            return False
+        if self._oldest_entry is not None and self._oldest_entry <= anchor.entry:
+            return False
+        self.verdict.lost_seq = max(self.verdict.lost_seq, anchor.seq)
+        return True
 
     def _compare(self, anchor: Anchor, record: Record, place: str) -> None:
         if anchor.hash == record.hash:
             self.verdict.anchors += 1
             self.verdict.anchored_seq = max(self.verdict.anchored_seq, record.seq)
+            if self._oldest_entry is None or anchor.entry < self._oldest_entry:
+                self._oldest_entry = anchor.entry
         else:
-            self._find(f"{place}: record {record.seq} is not the one anchored in the journal")
+            self._other.append((anchor, place))
 
     def _note_pruned(self, record: Record) -> None:
         seq, digest = record.detail.get("last_seq"), record.detail.get("last_hash")
@@ -383,6 +444,13 @@ def printable(text: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+def _instant(at_us: int) -> str:
+    try:
+        return format_instant(at_us, UTC)
+    except OverflowError:
+        return str(at_us)
 
 
 def _hash(document: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,11 +15,13 @@ from retention.audit_chain import (
     Anchor,
     AuditDamaged,
     Head,
+    Loss,
     Record,
     Verdict,
     Verifier,
     parse_line,
 )
+from retention.audit_loss import COMMANDS, announced
 from retention.index import rows
 from retention.index.read import Index
 from retention.journal import Entry, Kind, authentic
@@ -115,16 +117,18 @@ def verify(
     service: str,
     anchors: Iterable[Anchor] = (),
     pause: Callable[[], None] | None = None,
+    loss: Loss | None = None,
 ) -> Verdict:
     """Check one log against itself and against the heads in the journal.
 
     Args:
+        loss: what :func:`loss_told` found.
         pause: called every :data:`PAUSE_RECORDS`; may sleep, for who has other things to do.
 
     Raises:
         AuditUnavailable: the log cannot be read.
     """
-    verifier = Verifier(service, anchors)
+    verifier = Verifier(service, anchors, loss)
     folder = state_dir / FOLDER / service
     if not folder.is_dir():
         return verifier.end()
@@ -136,6 +140,30 @@ def verify(
         else:
             verifier.torn(len(line), place)
     return verifier.end()
+
+
+def loss_told(
+    state_dir: Path, anchors: Sequence[Anchor], pause: Callable[[], None] | None = None
+) -> Loss | None:
+    """Whether a restore tells that logs went with an old state folder.
+
+    Args:
+        anchors: of the commands' log.
+        pause: as in :func:`verify`.
+
+    Raises:
+        AuditUnavailable: the commands' log cannot be read.
+    """
+    if not (state_dir / FOLDER / COMMANDS).is_dir():
+        return None
+
+    def told() -> Iterator[Record]:
+        for count, record in enumerate(records(state_dir, COMMANDS), 1):
+            if pause is not None and count % PAUSE_RECORDS == 0:
+                pause()
+            yield record
+
+    return announced(told(), anchors)
 
 
 def anchors(index: Index, pause: Callable[[], None] | None = None) -> dict[str, list[Anchor]]:
@@ -170,7 +198,7 @@ def _anchors_of(entry: Entry) -> Iterator[tuple[str, Anchor]]:
         if isinstance(head, dict):
             seq, digest = head.get("seq"), head.get("hash")
             if type(seq) is int and isinstance(digest, str):
-                yield service, Anchor(seq=seq, hash=digest, at_us=entry.at_us)
+                yield service, Anchor(seq=seq, hash=digest, at_us=entry.at_us, entry=entry.seq)
 
 
 def _lines(folder: Path) -> Iterator[tuple[bytes, str]]:

@@ -491,7 +491,7 @@ class _Page:
                 say("完好", "sound") if one["sound"] else bad(say("不符", "NOT sound")),
                 f"{one['records']:,}",
                 f"{one['anchored_seq']:,} / {one['last_seq']:,}",
-                escape("; ".join(one["findings"])),
+                escape("; ".join(one["findings"])) + self._lost(one["lost_seq"]),
             ]
             for one in document["audit"]
         ]
@@ -525,6 +525,16 @@ class _Page:
     def _camera(self, camera: str) -> str:
         name = self._names.get(camera, "")
         return f"{escape(name)} <small>{escape(camera)}</small>" if name else escape(camera)
+
+    def _lost(self, seq: int) -> str:
+        """That an audit log begins anew; nothing if none went with an old system disk."""
+        if not seq:
+            return ""
+        say = self.words.say
+        return say(
+            f"恢复之前至第 {seq:,} 条的旧日志随旧系统盘丢失。",
+            f"The old log of before the restore, up to {seq:,}, went with the old system disk.",
+        )
 
     def _left_out(self, count: int, shown: int) -> str:
         if count <= shown:

@@ -459,6 +459,11 @@ class Drill:
         self._wait_recording()
         assert machine.must("sha256sum", f"{STATE}/signing-key.pem") == key
         assert machine.run("xueliang", "verify", "--camera", "gate-exit").returncode == 0
+        logs = {
+            one["service"]: one for one in machine.json("xueliang", "audit", "verify", "--json")
+        }
+        assert all(one["sound"] for one in logs.values()), logs
+        assert logs["edge"]["lost_seq"], logs
         assert machine.json("xueliang", "user", "list", "--json")
         for service in SERVICES:
             assert machine.said("systemctl", "is-active", service) == "active", service

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from click.testing import CliRunner
 
 from edge import sealed_box
 from edge.cli import main
+from retention.audit import AuditLog
+from retention.audit_chain import Action
+from retention.audit_read import records
+from retention.clock import SystemClock
 from tests.edge.test_setup import run as set_up
 
 
@@ -69,6 +74,36 @@ def test_what_was_lost_comes_back(box: Path, passphrase: Path, is_sealed: bool) 
     assert "--replace" in again.output
     assert xueliang("restore", file, *seal, "--replace", "-c", config).exit_code == 0
     assert contents(box) == before
+
+
+def test_a_restore_tells_whether_the_state_folder_is_another(box: Path) -> None:
+    config, file, state = box / "etc/xueliang.toml", box / "backup", box / "state"
+    assert xueliang("backup", "-o", file, "-c", config).exit_code == 0
+    key = state / "signing-key.pem"
+    with AuditLog(state, "uplink", SystemClock()) as uplink:
+        head = uplink.record(Action.PLATFORM_STATE, subject="x").result(10)
+    for change in (lambda: None, key.unlink, lambda: key.write_text("another's")):
+        change()
+        assert xueliang("restore", file, "--replace", "-c", config).exit_code == 0
+    config.unlink()
+    (box / "etc/secrets/gate-exit").unlink()
+    assert xueliang("restore", file, "-c", config).exit_code == 0
+    told = [one for one in records(state, "cli") if one.action == Action.RESTORE]
+    assert [one.outcome for one in told] == ["begun", "done"] * 4
+    assert [one.detail["state"] for one in told[::2]] == ["kept", "new", "new", "kept"]
+    assert f"uplink:{head.seq}:{head.hash}" in str(told[0].detail["logs"]).split()
+    assert "cli:" not in str(told[0].detail["logs"])
+
+
+def test_a_restore_that_cannot_be_put_on_record_writes_nothing(box: Path) -> None:
+    config, file = box / "etc/xueliang.toml", box / "backup"
+    assert xueliang("backup", "-o", file, "-c", config).exit_code == 0
+    shutil.rmtree(box / "state/audit/cli")
+    (box / "state/audit/cli").write_text("no folder")
+    config.unlink()
+    refused = xueliang("restore", file, "-c", config)
+    assert (refused.exit_code, "audit log" in refused.output) == (1, True)
+    assert not config.exists()
 
 
 def test_a_sealed_backup_wants_its_passphrase(box: Path, passphrase: Path) -> None:

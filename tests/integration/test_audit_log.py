@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,10 @@ def box(tmp_path: Path) -> Box:
 
 
 def _start(box: Box) -> None:
+    path = box.folder / "edge.log"
+    before = path.read_text().count("edge_started") if path.exists() else 0
     box.start()
-    wait_for("edge started", lambda: "edge_started" in box.log)
+    wait_for("edge started", lambda: box.log.count("edge_started") > before)
 
 
 def _actions(box: Box) -> list[str]:
@@ -76,6 +79,47 @@ def test_an_end_cut_off_is_found_after_reindex_too(box: Box) -> None:
     wait_for("verified", lambda: "audit_log_unsound" in box.log)
     wait_for("told", lambda: box.metrics().get("nvr_audit_chain_ok") == 0)
     box.stop()
+
+
+def test_logs_that_went_with_the_system_disk_are_told_and_new_ones_bind(box: Box) -> None:
+    """The state folder is lost, the volumes are kept: a restore tells, and hides nothing after."""
+    backup = box.folder / "backup"
+    _start(box)
+    assert box.xueliang("backup", "-o", str(backup)).returncode == 0
+    assert box.stop() == 0
+    _start(box)
+    assert box.stop() == 0
+    shutil.rmtree(box.state)
+    box.config.unlink()
+    restored = box.xueliang("restore", str(backup))
+    assert restored.returncode == 0, restored.stderr
+    _start(box)
+    wait_for("verified", lambda: box.metrics().get("nvr_audit_chain_ok") == 1)
+    assert box.stop() == 0
+    assert "audit_records_lost_with_state" in box.log
+    assert "audit_log_unsound" not in box.log
+
+    told = box.xueliang("audit", "verify")
+    assert told.returncode == 0, told.stdout
+    assert "records up to 4, anchored before the restore of" in told.stdout
+    verdicts = {one["service"]: one for one in box.json("audit", "verify")}
+    lost = {name: one["lost_seq"] for name, one in verdicts.items()}
+    assert lost == {"cli": 2, "edge": 4}
+    assert verdicts["edge"]["anchored_seq"] == verdicts["edge"]["last_seq"] == 2
+
+    assert box.xueliang("restore", str(backup), "--replace").returncode == 0
+    (part,) = parts_of(box.state / FOLDER / "edge")
+    whole = part.path.read_bytes()
+    part.path.write_bytes(whole.splitlines(keepends=True)[0])
+    cut = box.xueliang("audit", "verify", "--service", "edge")
+    assert (cut.returncode, "cut off" in cut.stdout) == (1, True)
+    part.path.write_bytes(b"")
+    assert box.xueliang("audit", "verify").returncode == 1, "emptied after the restore"
+    part.path.write_bytes(whole)
+    assert box.xueliang("audit", "verify").returncode == 0
+    (commands,) = parts_of(box.state / FOLDER / "cli")
+    commands.path.write_bytes(commands.path.read_bytes().replace(b'"new"', b'"net"', 1))
+    assert "NOT SOUND" in box.xueliang("audit", "verify", "--service", "edge").stdout
 
 
 def test_a_broken_audit_folder_does_not_keep_edge_from_recording(box: Box) -> None:

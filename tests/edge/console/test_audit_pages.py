@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.console.roles import Role
 from retention.audit import AuditLog
-from retention.audit_chain import Action
+from retention.audit_chain import Action, Outcome
 from retention.audit_read import newest
+from retention.index.entries import add_entries
+from retention.index.migrations import migrate
+from retention.journal import Head, Journal, Kind
 from tests.support.console_site import ConsoleSite
 
 
@@ -44,6 +50,28 @@ def test_a_changed_line_is_found(site: ConsoleSite) -> None:
     assert "不符" in auditor.post("/audit/verify").text
     told = [one for one in site.records() if one.action == "verify"]
     assert [one.detail["sound"] for one in told] == [True, False]
+
+
+def test_what_went_with_the_old_system_disk_is_told(site: ConsoleSite) -> None:
+    """The journal, come back from the volumes, anchors a log that nobody has any more."""
+    state_dir = site.parts.state_dir
+    journal = Journal(Ed25519PrivateKey.generate(), Head())
+    heads = {"edge": {"seq": 4711, "hash": "a" * 64}}
+    entries = [
+        journal.entry(Kind.KEY, journal.key_data(), 1),
+        journal.entry(Kind.AUDIT, {"heads": heads}, 2),
+    ]
+    with closing(sqlite3.connect(state_dir / "index.db", isolation_level=None)) as connection:
+        migrate(connection)
+        add_entries(connection, entries)
+    auditor = site.person(Role.AUDITOR)
+    assert "不符" in auditor.post("/audit/verify").text
+    with AuditLog(state_dir, "cli", site.clock) as log:
+        log.record(Action.RESTORE, subject="x", outcome=Outcome.BEGUN, state="new", logs="")
+        log.record(Action.RESTORE, subject="x").result(10)
+    page = auditor.post("/audit/verify").text
+    assert "不符" not in page
+    assert "至第 4711 条）随旧系统盘丢失" in page
 
 
 def test_the_table_holds_no_formula(site: ConsoleSite) -> None:

@@ -179,6 +179,7 @@ def document(days: int = 90, seed: int = 5) -> dict[str, Any]:
                 "last_hash": "ab" * 32,
                 "anchors": 40,
                 "anchored_seq": 12_300,
+                "lost_seq": 4_100 if service == "cli" else 0,
                 "findings": [] if service != "uplink" else ["record 17 has changed"],
                 "notes": [],
             }
