@@ -29,6 +29,8 @@ PROBE_PAUSE_S = 0.5
 #: Devices of one answer; a flood does not grow this process.
 FOUND_MAX = 1024
 DATAGRAMS_MAX = 4096
+#: What the kernel may keep of a flood, so that honest answers are not pushed out of it.
+RECEIVE_BYTES = 2**20
 _SIOCGIFADDR = 0x8915
 _SIOCGIFFLAGS = 0x8913
 _IFF_UP = 0x1
@@ -121,6 +123,7 @@ def _order(device: Announcement) -> tuple[bytes, int]:
 def _socket(address: str) -> socket.socket | None:
     one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         one.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
         one.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
         one.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -246,11 +246,12 @@ def sweep_times(made: BigStore) -> dict[str, Times]:
         )
         for uuid in made.uuids
     ]
-    with IndexWriter(made.index_path) as index:
+    with IndexWriter(made.index_path) as index, ExitStack() as stack:
         head = Head.of(index.submit(rows.last_entry).result())
         ledger = Ledger(index, Journal(signing_key(made.state), head))
         checkpoints = Checkpoints(index, ledger)
         sweep = Sweep(index, ledger, lambda: disks, checkpoints, nobody, SystemClock())
+        stack.callback(sweep.close)  # else this process reads an old log when it opens the index
 
         def turn(kept_us: int) -> None:
             sweep.turn(
