@@ -104,6 +104,13 @@ def set_up(*, level: int = logging.INFO, stream: TextIO | None = None) -> None:
         "uvicorn",
     ):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    logging.getLogger("apscheduler.executors.default").addFilter(_was_not_broken_off)
+
+
+def _was_not_broken_off(record: logging.LogRecord) -> bool:
+    """A job that its service's end broke off is told as an error by the scheduler: it is none."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or kind.__name__ != "CancelledError"  # not every service loads asyncio
 
 
 class JournalFormatter(logging.Formatter):

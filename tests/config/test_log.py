@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -135,3 +136,21 @@ def test_third_parties_are_quiet_below_warning(out: io.StringIO) -> None:
     logging.getLogger("zeep.transports").debug("<Envelope>")
     logging.getLogger("apscheduler.executors").info("ran")
     assert out.getvalue() == ""
+
+
+def test_a_job_that_the_end_breaks_off_is_no_error_but_one_that_fails_is(out: io.StringIO) -> None:
+    async def fails() -> None:
+        raise ValueError("of its own")
+
+    async def run() -> None:
+        jobs = AsyncIOScheduler()
+        jobs.add_job(asyncio.sleep, args=[60])
+        jobs.add_job(fails)
+        jobs.start()
+        while "of its own" not in out.getvalue():
+            await asyncio.sleep(0.01)
+        jobs.shutdown(wait=False)
+        await asyncio.sleep(0.1)
+
+    asyncio.run(run())
+    assert "CancelledError" not in out.getvalue()
