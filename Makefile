@@ -25,7 +25,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml requirements.txt | $(VENV)/bin/python
 	$(PIP) --require-hashes -r requirements.txt
-	$(PIP) --no-deps --no-build-isolation -e .
+	PYTHONWARNINGS=ignore $(PIP) --no-deps --no-build-isolation -e .
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-peers.txt
