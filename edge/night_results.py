@@ -18,6 +18,7 @@ from config.schema import Settings
 from retention.clock import Clock
 from retention.completeness import local_date, midnight_us
 from retention.model import US_PER_S
+from retention.whole_file import sync_folder
 
 FOLDER = "self-check"
 #: One a night: 100 days.
@@ -77,11 +78,7 @@ def _keep(state_dir: Path, document: dict[str, Any]) -> str:
     beside.unlink()
     for old in results(state_dir)[:-KEPT_RESULTS]:
         old.unlink()
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(folder)
     return hashlib.sha256(content).hexdigest()
 
 

@@ -51,6 +51,7 @@ from retention.audit_loss import tells_of_loss
 from retention.clock import Clock
 from retention.model import US_PER_S
 from retention.ownership import hand_over
+from retention.whole_file import sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -479,7 +480,7 @@ class AuditLog:
         )
         for part in gone:
             part.path.unlink()
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
     def _own(self, action: Action, outcome: Outcome, **detail: Value) -> _Request:
         return _Request(
@@ -558,15 +559,7 @@ def _make_folder(folder: Path) -> None:
                     hand_over(made, path.parent)
                 finally:
                     os.close(made)
-            _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+            sync_folder(path.parent)
 
 
 def _locked(folder: Path, wait_s: float) -> int:

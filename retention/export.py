@@ -44,6 +44,7 @@ from retention.read import start_of, timeline_of
 from retention.stamp import read_stamp
 from retention.timeline import cut_out, union
 from retention.volume_errors import VolumeUnavailable
+from retention.whole_file import sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -203,7 +204,7 @@ def write_export(
                     hint="run it again",
                 )
             os.rename(beside, folder)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
     except OSError as error:
         raise ExportFailed(
             f"the export to {folder} failed: {error.strerror or error}",
@@ -408,7 +409,7 @@ class _Writer:
         document["signature"] = self._key.sign(canonical(document)).hex()
         content = manifest_bytes(document)
         self._write_small(MANIFEST, content)  # the last one: without it nothing looks whole
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
         self._result.manifest_sha256 = hashlib.sha256(content).hexdigest()
         self._result.fingerprint = export_verifier.fingerprint_of(public)
         return self._result
@@ -619,14 +620,6 @@ def _write_all(file: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(file, view) :]
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _span(from_us: int, to_us: int) -> dict[str, Any]:

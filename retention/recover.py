@@ -45,6 +45,7 @@ from retention.segment_files import (
 from retention.volume import SegmentFile, Volume
 from retention.volume_errors import VolumeError, unavailable
 from retention.volume_messages import Recovery
+from retention.whole_file import sync_folder
 
 if TYPE_CHECKING:
     from retention.ledger import Ledger  # cryptography: 10 MB that a volume's process needs not
@@ -490,11 +491,7 @@ def _chunks(file: SegmentFile) -> Iterable[bytes]:
 
 def _sync_folder(path: Path) -> None:
     try:
-        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path)
     except OSError as error:
         raise unavailable(path, "fsync", error) from error
 

@@ -33,6 +33,7 @@ from retention.ownership import hand_over
 from retention.replica import read_replica
 from retention.segment_files import FoundFile, camera_folders, facts_at, files_in, hour_folders
 from retention.stamp import read_stamp
+from retention.whole_file import sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -423,7 +424,7 @@ def _put_in_place(rebuilt: Path, index_path: Path) -> None:
     if index_path.exists():
         set_aside(index_path)
     os.rename(rebuilt, index_path)
-    _sync_folder(index_path.parent)
+    sync_folder(index_path.parent)
 
 
 def set_aside(index_path: Path) -> Path:
@@ -436,13 +437,5 @@ def set_aside(index_path: Path) -> Path:
         source = Path(f"{index_path}{suffix}")
         if source.exists():
             os.rename(source, f"{aside}{suffix}")
-    _sync_folder(index_path.parent)
+    sync_folder(index_path.parent)
     return aside
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
