@@ -104,6 +104,8 @@ def union(stretches: Iterable[Stretch], bridge_us: int = GAP_MIN_US) -> list[Spa
 def cut_out(spans: Iterable[Span], gone: Iterable[Stretch]) -> list[Span]:
     """What is left of spans where some stretches are taken away."""
     holes = union(gone, bridge_us=0)
+    if not holes:
+        return list(spans)
     left: list[Span] = []
     for span in spans:
         at_us = span.start_us

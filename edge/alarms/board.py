@@ -44,7 +44,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ log = logging.getLogger(__name__)
 STATE_NAME = "alarms.json"
 FOLDER = "alarms"
 LOOK_S = 1.0
-#: How long the next alarm waits for the record of the last.
+#: How long alarms that were told wait for their record before they count as told.
 AUDIT_WAIT_S = 5.0
 #: Begun and ended alarms that wait for the webhook.
 WEBHOOK_WAITING_MAX = 1_000
@@ -184,10 +184,11 @@ class AlarmBoard:
             self._metrics.dropped.inc(self._register.dropped - before)
             untold = list(self._register.untold)
         self._save()
-        for alarm in untold:
-            recorded = self._tell_all(alarm)
-            try:  # else a power cut could lose the record of what counts as told
-                recorded.result(AUDIT_WAIT_S)
+        recorded = [self._tell_all(alarm) for alarm in untold]
+        futures.wait(recorded, AUDIT_WAIT_S)  # a power cut loses no record of what counts as told
+        for alarm, record in zip(untold, recorded, strict=True):
+            try:
+                record.result(0)
             except (AuditUnavailable, TimeoutError) as error:  # alarms go out all the same
                 self._metrics.failures.labels("audit").inc()
                 log.error("alarm_not_on_record", extra={"error": str(error)})
@@ -195,7 +196,7 @@ class AlarmBoard:
                 self._register.told(alarm)
         self._save()
 
-    def _tell_all(self, alarm: Alarm) -> Future[Head]:
+    def _tell_all(self, alarm: Alarm) -> futures.Future[Head]:
         """Every way out; answers once it is on record."""
         terms = TERMS[alarm.code]
         is_over = alarm.until_us is not None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from config.schema import Settings
+from edge.alarms import board
 from edge.alarms.board import STATE_NAME, AlarmBoard
 from edge.alarms.codes import Code
 from edge.alarms.register import Fault
 from retention.audit import AuditLog
+from retention.audit_chain import Head
 from retention.clock import SystemClock
 from tests.retention.writing import wait_until
 from tests.support.box import free_port
@@ -132,6 +136,27 @@ def test_a_webhook_that_is_away_gets_it_later_in_order(
     with witness_server(port) as server, kit(tmp_path, webhook_url=url):
         wait_until(lambda: len(server.bodies) == 2)
         assert [json.loads(body)["event"] for body in server.bodies] == ["begun", "ended"]
+
+
+def test_an_audit_log_that_hangs_holds_no_alarm_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[Future[Head]] = []
+
+    def record(*_: object, **__: object) -> Future[Head]:
+        held.append(Future())
+        return held[-1]
+
+    monkeypatch.setattr(board, "AUDIT_WAIT_S", 120.0)
+    monkeypatch.setattr(AuditLog, "record", record)
+    frozen = replace(COVERED, code=Code.PICTURE_FROZEN)
+    with witness_server() as server:
+        url = f"http://127.0.0.1:{server.server_port}/alarms"
+        with kit(tmp_path, webhook_url=url) as one:
+            one.board.tell("diagnose", [COVERED, frozen])
+            wait_until(lambda: len(server.bodies) == 2)
+            for future in held:
+                future.set_result(Head())
 
 
 def test_a_disk_that_takes_nothing_stops_no_alarm(tmp_path: Path) -> None:
