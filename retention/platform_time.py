@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from retention.trusted_time import READING_AGE_MAX_US, Reading
+from retention.whole_file import replace_file
 
 FOLDER = "uplink"
 NAME = "platform-time.json"
 FILE_BYTES_MAX = 64 * 1024
-FILE_MODE = 0o640
 _VERSION = 1
 _INSTANT_MAX_US = 1 << 60
 
@@ -39,13 +39,7 @@ def write_platform_time(state_dir: Path, boot_id: str, readings: Mapping[str, Re
     }
     path = state_dir / FOLDER / NAME
     path.parent.mkdir(mode=0o750, exist_ok=True)
-    fresh = path.with_name(f".{NAME}.new")
-    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
-    try:
-        os.write(file, json.dumps(document).encode())
-    finally:
-        os.close(file)
-    os.rename(fresh, path)  # of no use after a restart: not synced
+    replace_file(path, json.dumps(document).encode(), is_durable=False)  # told anew after a restart
 
 
 def read_platform_time(state_dir: Path, boot_id: str, now_raw_us: int) -> Reading | None:

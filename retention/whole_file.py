@@ -16,7 +16,12 @@ def _nobody(file: int) -> None:
 
 
 def replace_file(
-    path: Path, data: bytes, *, mode: int = MODE, give: Callable[[int], None] = _nobody
+    path: Path,
+    data: bytes,
+    *,
+    mode: int = MODE,
+    give: Callable[[int], None] = _nobody,
+    is_durable: bool = True,
 ) -> None:
     """Durable under its name when this returns. Blocks; raises :class:`OSError`: then the old
     content stands, and nothing is left beside it.
@@ -25,6 +30,7 @@ def replace_file(
 
     Args:
         give: told the open file, to give it its owner before it has content or a name.
+        is_durable: False for what is of no use after a power cut; then nothing is synced.
     """
     beside = path.with_name(f".{path.name}.new")
     beside.unlink(missing_ok=True)
@@ -36,13 +42,15 @@ def replace_file(
                 os.fchmod(file, mode)
             out.write(data)
             out.flush()
-            os.fsync(file)
+            if is_durable:
+                os.fsync(file)
         os.replace(beside, path)
     except OSError:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if is_durable:
+        sync_folder(path.parent)
 
 
 def make_folder(path: Path, mode: int = 0o777) -> None:

@@ -82,7 +82,6 @@ def test_every_metric_has_the_projects_prefix_and_a_unit() -> None:
 REMOVERS = {
     "retention/volume.py": "footage, and empty folders",
     "retention/audit.py": "old parts of audit logs",
-    "retention/platform_time.py": "a note of the platform's time, put in place",
     "retention/stamp.py": "the stamp, put in place",
     "retention/reindex.py": "an index, set aside",
     "retention/export.py": "an export half made",

@@ -11,11 +11,11 @@ import os
 from pathlib import Path
 
 from edge.diagnose.report import Report, dump, parse
+from retention.whole_file import replace_file
 
 FOLDER = "diagnose"
 NAME = "report.json"
 FILE_BYTES_MAX = 1 << 20
-FILE_MODE = 0o640
 
 
 def write_report(state_dir: Path, report: Report) -> None:
@@ -27,11 +27,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """A small file of the service's own, replaced whole; of no great use after a power cut, so it
     is not synced. Raises :class:`OSError`."""
     path.parent.mkdir(mode=0o750, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
-    with os.fdopen(file, "wb") as stream:
-        stream.write(content)
-    os.rename(fresh, path)
+    replace_file(path, content, is_durable=False)
 
 
 def read_whole(path: Path) -> bytes:
