@@ -44,6 +44,8 @@ IDLE_PAUSE_S = 1.0
 #: All calls that make a subscription.
 SUBSCRIBE_S = 10.0
 UNSUBSCRIBE_S = 2.0
+#: A watch that was told to stop has ended by then.
+ENDING_S = UNSUBSCRIBE_S + 1.0
 #: After a failure; doubled up to the longest. A camera without events is asked again each hour.
 RETRY_S, RETRY_MAX_S, UNSUPPORTED_RETRY_S = 5.0, 300.0, 3600.0
 #: Events of one camera that go to the parent: at once, and a second.
@@ -93,18 +95,21 @@ class Events:
 
     def watch(self, watched: Watched) -> None:
         """Begin, or begin anew with other credentials."""
-        self.unwatch(watched.camera)
-        watch = _Watch(watched, self._clock, self._tell)
+        watch = _Watch(watched, self._clock, self._tell, self._end(watched.camera))
         with self._lock:
             self._watches[watched.camera] = watch
         watch.start()
 
     def unwatch(self, camera: str) -> None:
         """No more of this camera; the subscription is given back meanwhile."""
+        self._end(camera)
+
+    def _end(self, camera: str) -> _Watch | None:
         with self._lock:
             watch = self._watches.pop(camera, None)
         if watch is not None:
             watch.stop()
+        return watch
 
     def close(self) -> None:
         """Give every subscription back; waits ``UNSUBSCRIBE_S`` for all of them at most."""
@@ -117,7 +122,15 @@ class Events:
 
 
 class _Watch:
-    def __init__(self, watched: Watched, clock: Clock, tell: Tell) -> None:
+    """Follows one camera's events in a thread of its own.
+
+    Args:
+        before: the camera's last one, which was told to stop. It ends first: else its last word
+            would stand for this one's, and both give the same subscription back.
+    """
+
+    def __init__(self, watched: Watched, clock: Clock, tell: Tell, before: _Watch | None) -> None:
+        self._before = before
         self._watched = watched
         self._address = Address.parse(watched.address)
         self._clock = clock
@@ -149,7 +162,16 @@ class _Watch:
     def join(self, seconds: float) -> None:
         self._thread.join(seconds)
 
+    def _wait_for_last(self) -> None:
+        before, self._before = self._before, None
+        if before is None:
+            return
+        before.join(ENDING_S)
+        if not before._thread.is_alive():
+            self._left = before._left  # what it held was given back, but for this
+
     def _run(self) -> None:
+        self._wait_for_last()
         wait_s = RETRY_S
         while not self._stopping.is_set():
             began_us = self._clock.monotonic_us()

@@ -144,6 +144,30 @@ def test_unwatching_and_watching_with_another_password_leave_none_behind(
         assert is_given_back(gate)
 
 
+def test_who_is_watched_anew_is_told_off_before_on(
+    onvif: OnvifThread, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The last word is the newest watch's, and no subscription is given back twice."""
+    times = 20
+
+    async def work(service: OnvifService, heard: Heard) -> None:
+        for number in range(times):
+            await service.watch("gate", gate.onvif, *USER)
+            await until(lambda n=number: subscriptions(gate)[1] == n + 1)  # type: ignore[misc]
+            await until(lambda n=number: said(heard).count("on") == n + 1)  # type: ignore[misc]
+
+    def said(heard: Heard) -> list[str]:
+        return [one.state for one in heard.states]
+
+    with demo_site(_PLAN) as site:
+        gate = site["gate"]
+        heard = watching(onvif, work)
+        assert is_given_back(gate)
+        assert wait_for("the last end", lambda: len(heard.states) == 2 * times, 10)
+    assert said(heard) == ["on", "off"] * times
+    assert "unsubscribe_failed" not in capfd.readouterr().err
+
+
 def test_a_process_that_is_killed_leaves_none_behind_and_events_go_on(
     onvif: OnvifThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
